@@ -1,0 +1,108 @@
+"""What every command of this repository shares: one clear sentence for bad input, and whole files or none.
+
+    def main(argv: list[str] | None = None) -> None: ...
+
+    if __name__ == "__main__":
+        run(main)
+"""
+
+import argparse
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """Bad input: its message is one sentence that names the file, row or key and says what to do."""
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Call main; end with status 0, with 2 and a sentence for bad input, or with 130 after Ctrl-C."""
+    try:
+        main()
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader (head, less) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}; free or change the place")
+    sys.exit(0)
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with the sentence on stderr and exit status 2."""
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parser(doc: str, example: str) -> argparse.ArgumentParser:
+    """An argument parser whose --help starts with the module's first paragraph and ends with an example."""
+    return argparse.ArgumentParser(
+        description=doc.strip().split("\n\n")[0],
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it takes the place of `path` only when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)  # mkstemp makes private files; an output has the user's usual mode
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The same for a folder: what stood at `path` is replaced when the block ends well, and kept otherwise."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    made.chmod(0o755)
+    try:
+        yield made
+        if path.exists():
+            aside = made.with_name(made.name + ".old")
+            os.replace(path, aside)
+            os.replace(made, path)
+            shutil.rmtree(aside)
+        else:
+            os.replace(made, path)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def existing(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
+    """The path, or a sentence that says what is missing and how to get it."""
+    if not Path(path).exists():
+        raise UserError(f"{what} {path} does not exist; {remedy}")
+    return Path(path)

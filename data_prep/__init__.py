@@ -1,0 +1,1 @@
+"""From MIMIC-IV (or a synthetic one) to parquet: cohorts, splits, prompts, and a tiny model for the CPU."""

@@ -1,0 +1,1 @@
+"""Evaluation in three commands: generate once, score exactly, report."""

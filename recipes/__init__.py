@@ -1,0 +1,1 @@
+"""Recipes: one YAML per row of a paper, the check that reads them, and the launcher that runs them."""

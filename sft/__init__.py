@@ -1,0 +1,1 @@
+"""Supervised fine-tuning with trl: what comes before reinforcement learning."""
