@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Check a recipe, then run it with verl.
+#
+#   bash recipes/launch.sh drg_sapphire/strict                    # as the paper ran it
+#   bash recipes/launch.sh drg_sapphire/strict hardware=cpu       # the same on a laptop, a few steps
+#   bash recipes/launch.sh drg_sapphire/strict name=mine data.train_batch_size=32
+#
+# name=NAME names the run folder $RUNS_DIR/RECIPE/NAME; fresh=1 starts a finished or unfinished run over.
+set -euo pipefail
+
+# --- knobs ------------------------------------------------------------------------------------------------------
+export DATA_DIR="${DATA_DIR:-}"             # parquet from data preparation; empty: what the hardware profile says
+export MODEL_PATH="${MODEL_PATH:-}"         # start model; empty: what the recipe says
+export RUNS_DIR="${RUNS_DIR:-runs}"         # run folders
+export HANG_SECONDS="${HANG_SECONDS:-}"     # end a run whose workers all idle that long; 0: never; empty: 40 on a CPU, 900 else
+PYTHON="${PYTHON:-}"                        # empty: the .venv that `make` sets up, else python
+# ----------------------------------------------------------------------------------------------------------------
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[[ -n $DATA_DIR ]] || unset DATA_DIR
+[[ -n $MODEL_PATH ]] || unset MODEL_PATH
+if [[ -z $PYTHON ]]; then
+  if [[ -x .venv/bin/python ]]; then PYTHON=.venv/bin/python; else PYTHON=python; fi
+fi
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+
+if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then
+  sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+  exit $(($# == 0 ? 2 : 0))
+fi
+
+"$PYTHON" -m recipes.check "$@"
+exec "$PYTHON" -m recipes.run "$@"

@@ -1,0 +1,132 @@
+"""The processes of a run: notice a worker that died or hangs, and leave nothing of Ray or vLLM behind.
+
+verl's driver waits for ever when a vLLM worker dies. Its workers are no children of the driver but of Ray's daemons, so
+they are found by making this process the one that inherits orphans: everything a run starts stays below it.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+DEATH_GRACE = 15.0  # seconds in which a run that ends by itself may outlive its workers
+STOP_GRACE = 30.0  # seconds a worker may stand stopped (SIGSTOP, a debugger)
+IDLE_CORES = 0.25  # all workers together use less than this only when they wait for each other
+DAEMONS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray starts and ends them as it likes
+
+
+def adopt_orphans() -> None:
+    """Make processes below this one, whose parents end, children of this one (Linux)."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """For a child, before it starts: end when the parent is killed, so that no run outlives its launcher."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_descendants(grace: float = 5.0) -> None:
+    """End every process below this one: ask, wait, then kill."""
+    for attempt in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+        below = psutil.Process().children(recursive=True)
+        if not below:
+            return
+        for process in below:
+            try:
+                process.send_signal(signal.SIGCONT)  # a stopped process cannot follow a request
+                process.send_signal(attempt)
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(below, timeout=grace)
+
+
+@dataclass
+class _Worker:
+    process: psutil.Process
+    title: str
+    seconds: float = 0.0  # of processor time
+    gone_since: float | None = None
+    stopped_since: float | None = None
+
+
+@dataclass
+class Watch:
+    """Look at the workers now and then; `fault` says in a sentence what is wrong with them."""
+
+    hang_seconds: float  # 0: never call a run hung
+    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _busy_at: float = field(default_factory=time.monotonic)
+    _busy_seconds: float = 0.0
+
+    def fault(self) -> str | None:
+        now = time.monotonic()
+        self._see(now)
+        for worker in self._workers.values():
+            name = f"{worker.title} (process {worker.process.pid})"
+            if worker.gone_since is not None and now - worker.gone_since > DEATH_GRACE:
+                return f"the worker {name} died: it crashed or was killed, perhaps for want of memory"
+            if worker.stopped_since is not None and now - worker.stopped_since > STOP_GRACE:
+                return f"the worker {name} was stopped by a signal and does nothing"
+        return self._hang(now)
+
+    def _see(self, now: float) -> None:
+        alive = {process.pid: process for process in psutil.Process().children(recursive=True)}
+        for pid, process in alive.items():
+            try:
+                title = _title(process)
+                status = process.status()
+                if status == psutil.STATUS_ZOMBIE:
+                    continue  # counts as gone below
+                worker = self._workers.setdefault(pid, _Worker(process, title))
+                worker.title, worker.seconds = title, sum(process.cpu_times()[:2])
+                stopped = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+                worker.stopped_since = (worker.stopped_since or now) if stopped else None
+            except psutil.NoSuchProcess:
+                continue
+        for pid, worker in list(self._workers.items()):
+            if pid in alive and alive[pid] == worker.process and _runs(worker.process):
+                continue
+            if _is_worker(worker.title):
+                worker.gone_since = worker.gone_since or now
+            else:
+                del self._workers[pid]
+
+    def _hang(self, now: float) -> str | None:
+        seconds = sum(worker.seconds for worker in self._workers.values() if _is_worker(worker.title))
+        if seconds - self._busy_seconds > IDLE_CORES * (now - self._busy_at) or seconds < self._busy_seconds:
+            self._busy_at, self._busy_seconds = now, seconds
+        if self.hang_seconds and now - self._busy_at > self.hang_seconds:
+            names = sorted(
+                {worker.title for worker in self._workers.values() if worker.title.startswith("ray::Worker")}
+            )
+            return f"no worker has done anything for {self.hang_seconds:.0f} s ({', '.join(names) or 'none started'})"
+        return None
+
+
+def _title(process: psutil.Process) -> str:
+    words = process.cmdline()
+    return words[0].split(".", 1)[0] if words and "::" in words[0] else process.name()
+
+
+def _is_worker(title: str) -> bool:
+    """Ray names its workers ray::CLASS, vLLM its own VLLM::ROLE; the two daemons hold the cluster together."""
+    return title in ("raylet", "gcs_server") or (
+        title.startswith(("ray::", "VLLM::")) and not title.startswith(DAEMONS)
+    )
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
