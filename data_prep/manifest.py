@@ -1,0 +1,68 @@
+"""manifest.json: what was kept and why, so that two people can compare cohorts without sharing data."""
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One filter: rows before and after it, and why the rest was dropped."""
+
+    name: str
+    before: int
+    after: int
+    reason: str
+
+
+@dataclass
+class Manifest:
+    """Collects steps and facts, prints the steps as they come, and is written beside the data."""
+
+    task: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def step(self, name: str, before: int, after: int, reason: str) -> None:
+        """Record and print one filter."""
+        self.steps.append(Step(name, before, after, reason))
+        print(f"{name:<28} {before:>9,} -> {after:>9,}  {reason}")
+
+    def say(self, what: str) -> None:
+        """Record and print something that a reader of the counts must know; "" is nothing."""
+        if what:
+            self.said.append(what)
+            print(f"note: {what}")
+
+    def file(self, name: str, hadm_ids: Iterable[int]) -> None:
+        """Record a file by its rows and the hash of its sorted admission ids."""
+        ids = sorted(hadm_ids)
+        self.files[name] = {"rows": len(ids), "hadm_ids_sha256": ids_hash(ids)}
+
+    def write(self, folder: Path) -> None:
+        """Write manifest.json."""
+        content = {
+            "task": self.task,
+            **self.facts,
+            "filters": [asdict(step) for step in self.steps],
+            "notes": self.said,
+            "files": self.files,
+        }
+        (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def ids_hash(hadm_ids: Iterable[int]) -> str:
+    """SHA-256 of the sorted ids, one per line."""
+    return hashlib.sha256("".join(f"{i}\n" for i in sorted(hadm_ids)).encode()).hexdigest()
+
+
+def command(module: str, argv: list[str] | None) -> str:
+    """The command as it was typed."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])

@@ -1,0 +1,115 @@
+"""The declared schemas of our parquet files, checked whenever one is written or read.
+
+schema.write(rows, path)         # RL parquet: verl's columns
+schema.read(path)
+schema.write_traces(rows, path)  # reasoning traces
+schema.read_traces(path)
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from commands import UserError, existing, whole_file
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+RL = pa.schema(
+    [
+        pa.field("data_source", pa.string(), nullable=False),
+        pa.field("prompt", MESSAGES, nullable=False),
+        pa.field("ability", pa.string(), nullable=False),
+        pa.field("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())]), nullable=False),
+        pa.field(
+            "extra_info",
+            pa.struct(
+                [
+                    ("index", pa.int64()),
+                    ("split", pa.string()),
+                    ("hadm_id", pa.int64()),
+                    ("subject_id", pa.int64()),
+                    ("prompt_tokens", pa.int64()),  # null where no tokenizer was given
+                    ("note_truncated", pa.bool_()),
+                ]
+            ),
+            nullable=False,
+        ),
+    ]
+)
+TRACES = pa.schema(
+    [
+        pa.field("hadm_id", pa.int64(), nullable=False),
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("style", pa.string(), nullable=False),
+        pa.field("ground_truth", pa.string(), nullable=False),
+        pa.field("reasoning", pa.string(), nullable=False),  # without tags
+        pa.field("answer", pa.string(), nullable=False),  # the title that the reasoning ends with
+        pa.field("accepted", pa.bool_(), nullable=False),  # answer == ground_truth
+    ]
+)
+
+Rows = pa.Table | Iterable[Mapping[str, Any]]
+
+
+def write(rows: Rows, path: str | Path) -> None:
+    """Write RL rows; a row that does not fit the schema raises ValueError and leaves no file."""
+    _write(rows, path, RL)
+
+
+def read(path: str | Path) -> pa.Table:
+    """Read an RL parquet; columns beside the declared ones are kept, missing or mistyped ones are a UserError."""
+    return _read(path, RL, "run `python -m data_prep.drg`, which writes it")
+
+
+def write_traces(rows: Rows, path: str | Path) -> None:
+    """Write reasoning traces."""
+    _write(rows, path, TRACES)
+
+
+def read_traces(path: str | Path) -> pa.Table:
+    """Read reasoning traces."""
+    return _read(path, TRACES, "run `python -m data_prep.synthesize` or `python -m sft.traces`, which write it")
+
+
+def _write(rows: Rows, path: str | Path, schema: pa.Schema) -> None:
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    table = table.select(schema.names).cast(schema)
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise ValueError(f"column {field.name} of {path} holds nulls")
+    with whole_file(path) as made:
+        pq.write_table(table.combine_chunks(), made, compression="zstd", version="2.6", row_group_size=10_000)
+
+
+def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:
+    existing(path, "the data file", remedy)
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is no parquet file ({str(error).splitlines()[0]}); {remedy}") from error
+    for field in schema:
+        if field.name not in table.column_names:
+            raise UserError(f"{path} lacks the column {field.name}; {remedy}")
+        missing = _missing(table.schema.field(field.name).type, field.type)
+        if missing is not None:
+            raise UserError(f"{path}: the column {field.name} {missing}; {remedy}")
+    return table
+
+
+def _missing(found: pa.DataType, want: pa.DataType) -> str | None:
+    """How a type falls short: further struct fields are allowed (mimic_icd rows carry the note), absent ones not."""
+    if pa.types.is_struct(want):
+        if not pa.types.is_struct(found):
+            return f"is {found}, not a struct"
+        names = {found.field(i).name for i in range(found.num_fields)}
+        absent = [want.field(i).name for i in range(want.num_fields) if want.field(i).name not in names]
+        return f"lacks {', '.join(absent)}" if absent else None
+    if pa.types.is_list(want):
+        if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
+            return f"is {found}, not a list"
+        return _missing(found.value_type, want.value_type)
+    same = found == want or (pa.types.is_large_string(found) and pa.types.is_string(want))
+    return None if same else f"is {found}, not {want}"

@@ -1,0 +1,41 @@
+"""Find parts of a discharge summary by their headings."""
+
+import re
+
+COURSE = "Brief Hospital Course"
+ON_ADMISSION = ("Medications on Admission", "___  on Admission", "___ on Admission")
+AT_DISCHARGE = ("Discharge Medications",)
+# The last laboratory value before a course that has lost its heading.
+STUB = re.compile(r"(?:Mg-[12]\.|LACTATE-[12]\.|Epi-|Gap-|COUNT-|TRF-)___")
+
+
+def hospital_course(text: str) -> str | None:
+    """The hospital course by DRG-LLaMA's rules, the first that matches, as it stands in the note; None without one.
+
+    (a) from the line after "Brief Hospital Course" to the first heading of the medications on admission; (b) to
+    "Discharge Medications"; (d) from a laboratory stub to "Medications on Admission". Their rule (c) never matches.
+    """
+    heading = text.find(COURSE)
+    start = text.find("\n", heading) if heading >= 0 else -1
+    if start >= 0:
+        for ends in (ON_ADMISSION, AT_DISCHARGE):
+            end = _first(text, ends, start)
+            if end >= 0:
+                return text[start:end]
+    stub = STUB.search(text)
+    if stub is not None:
+        end = text.find(ON_ADMISSION[0], stub.end())
+        if end >= 0:
+            return text[stub.end() : end]
+    return None
+
+
+def unwrapped(text: str) -> str:
+    """The text with every run of white space as one space: undoes the hard wrap at 70 columns."""
+    return " ".join(text.split())
+
+
+def _first(text: str, words: tuple[str, ...], start: int) -> int:
+    """Where the first of the words begins after `start`, or -1."""
+    found = [place for word in words if (place := text.find(word, start)) >= 0]
+    return min(found, default=-1)

@@ -1,0 +1,154 @@
+"""Make a Qwen2-architecture model of a few million parameters for the CPU, untrained, with a tokenizer of its own.
+
+    python -m data_prep.tiny_model --note data/synthetic/note --out models/tiny
+
+The byte-level BPE is trained on the hospital courses, the prompts, the DRG titles and, where they stand beside the
+notes (NOTE/../traces.parquet), the reasonings. The chat template has Qwen's headers. OUT loads with transformers, vLLM
+and verl like any model folder, and sft.train teaches it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from commands import UserError, parser, run, whole_folder
+from data_prep import mimic, prompts, schema, sections
+from reward_fns import ms_drg
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+# Words with the space before them, single digits, punctuation with the line break after it: as Qwen2 splits text.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEMPLATE = (
+    "{%- for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%- endif %}"
+)
+POSITIONS = 4096
+HEAD = 32
+MOST_COURSES = 20_000  # more teach a small vocabulary nothing new
+
+
+def corpus(note: Path) -> Iterator[str]:
+    """The texts that the tokenizer learns from, as they will be met: inside the chat, with the tags of the answer."""
+    found = 0
+    for batch in mimic.notes(note, ("text",)):
+        for text in batch.column(0).to_pylist():
+            course = sections.hospital_course(text or "")
+            if course is not None and found < MOST_COURSES:
+                found += 1
+                yield sections.unwrapped(course)
+    if not found:
+        raise UserError(f"no note of {note} has a hospital course; give a folder that data_prep.synthesize wrote")
+    # often enough for every piece of the frame and every word of a title to become one token
+    for task, tag in (("drg", "answer"), ("icd", "diagnosis")):
+        system, user = prompts.load(task)
+        frame = f"system\n{system}\nuser\n{user}\nassistant\n<think>\n.\n</think>\n<{tag}>\n.\n</{tag}>"
+        yield from [frame] * 500
+    traces = note.parent / "traces.parquet"
+    if traces.exists():
+        table = schema.read_traces(traces)
+        yield from table["reasoning"].to_pylist()[: 3 * MOST_COURSES]
+        yield from table["ground_truth"].to_pylist()
+    for drg in ms_drg.DRGS:
+        yield drg.title
+
+
+def train_tokenizer(texts: Iterator[str], vocab: int) -> Any:
+    """A byte-level BPE as a transformers tokenizer with the chat template; no tag is a special token."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.NFC()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    bpe.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token=END, pad_token=PAD, additional_special_tokens=[START],
+        clean_up_tokenization_spaces=False, model_max_length=POSITIONS,
+    )  # fmt: skip
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def build_model(tokenizer: Any, hidden: int, layers: int, seed: int) -> Any:
+    """An untrained Qwen2ForCausalLM in float32; the same seed gives the same weights."""
+    import torch
+    from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=(hidden * 8 // 3 + 63) // 64 * 64,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // HEAD,
+        num_key_value_heads=hidden // HEAD,
+        max_position_embeddings=POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype="float32",
+    )
+    torch.manual_seed(seed)
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=1.0
+    )
+    return model
+
+
+def tokens_per_word(tokenizer: Any, courses: list[str]) -> float:
+    """How many tokens a word of a course takes."""
+    return sum(map(len, tokenizer(courses)["input_ids"])) / sum(len(course.split()) for course in courses)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__, "python -m data_prep.tiny_model --note data/synthetic/note --out models/tiny")
+    arguments.add_argument(
+        "--note", type=Path, required=True, help="the note folder; traces.parquet may stand beside it"
+    )
+    arguments.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    arguments.add_argument("--vocab", type=int, default=2048, help="size of the vocabulary (default 2048)")
+    arguments.add_argument("--hidden", type=int, default=192, help=f"width, a multiple of {HEAD} (default 192)")
+    arguments.add_argument("--layers", type=int, default=4, help="layers (default 4)")
+    arguments.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
+    options = arguments.parse_args(argv)
+    if options.hidden < HEAD or options.hidden % HEAD:
+        raise UserError(f"--hidden {options.hidden} is no multiple of {HEAD}, the width of an attention head")
+    if options.vocab < 512 or options.layers < 1:
+        raise UserError("--vocab must be at least 512 (256 bytes and some words) and --layers at least 1")
+    courses: list[str] = []
+    texts = corpus(options.note)
+    with tqdm(texts, unit=" texts", desc="tokenizer") as bar:
+        tokenizer = train_tokenizer((courses.append(t) or t if len(courses) < 1000 else t for t in bar), options.vocab)
+    model = build_model(tokenizer, options.hidden, options.layers, options.seed)
+    with whole_folder(options.out) as folder:
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    print(
+        f"{millions:.1f} million parameters, {len(tokenizer)} tokens, "
+        f"{tokens_per_word(tokenizer, courses):.2f} tokens a word of a course, in {options.out}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
