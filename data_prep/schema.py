@@ -64,6 +64,17 @@ def read(path: str | Path) -> pa.Table:
     return _read(path, RL, "run `python -m data_prep.drg`, which writes it")
 
 
+def golds(rows: pa.Table | str | Path) -> list[str]:
+    """The ground truths of RL rows, row by row."""
+    table = rows if isinstance(rows, pa.Table) else read(rows)
+    return [row["ground_truth"] for row in table["reward_model"].to_pylist()]
+
+
+def infos(rows: pa.Table, name: str) -> list[Any]:
+    """One value of extra_info, row by row."""
+    return [row[name] for row in rows["extra_info"].to_pylist()]
+
+
 def write_traces(rows: Rows, path: str | Path) -> None:
     """Write reasoning traces."""
     _write(rows, path, TRACES)
