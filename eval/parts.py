@@ -1,0 +1,100 @@
+"""A folder of generations: run.json and parquet parts, added one whole file at a time, one row per prompt.
+
+for table in parts.read(folder): ...
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from commands import UserError, existing, whole_file
+
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("hadm_id", pa.int64()),
+        ("subject_id", pa.int64()),
+        ("data_source", pa.string()),
+        ("ground_truth", pa.string()),
+        ("completions", pa.list_(pa.string())),
+        ("n_tokens", pa.list_(pa.int32())),
+        ("finish_reason", pa.list_(pa.string())),
+    ]
+)
+REMEDY = "delete that part and run `python -m eval.generate` again with the same settings"
+
+
+def run_file(folder: Path) -> Path:
+    """Where a folder says what made it."""
+    return folder / "run.json"
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What made the folder; a sentence when it is no folder of generations."""
+    remedy = "give a folder that `python -m eval.generate --out` wrote"
+    existing(folder, "the folder of generations", remedy)
+    path = existing(run_file(folder), "the file", remedy)
+    try:
+        run = json.loads(path.read_text())
+        _ = run["settings"]["sampling"]["n"], run["prompts"], run["finished"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not describe generations; {remedy}") from error
+    return run
+
+
+def write_run(folder: Path, run: dict[str, Any]) -> None:
+    """Write run.json as a whole."""
+    with whole_file(run_file(folder)) as made:
+        made.write_text(json.dumps(run, indent=2) + "\n")
+
+
+def paths(folder: Path) -> list[Path]:
+    """The parts, oldest first."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def add(folder: Path, table: pa.Table) -> None:
+    """Write one more part; a name never comes back, also when an earlier part was deleted."""
+    last = max((int(path.stem.removeprefix("part-")) for path in paths(folder)), default=-1)
+    with whole_file(folder / f"part-{last + 1:05d}.parquet") as made:
+        pq.write_table(table.select(SCHEMA.names).cast(SCHEMA), made, compression="zstd")
+
+
+def read(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+    """Each part and its table; a damaged part is named."""
+    for path in paths(folder):
+        try:
+            table = pq.read_table(path, columns=columns, partitioning=None)
+            yield path, table.cast(pa.schema([SCHEMA.field(name) for name in columns or SCHEMA.names]))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}); {REMEDY}") from error
+
+
+def done(folder: Path) -> dict[int, Path]:
+    """The cases that are there and the part of each; a case that stands twice is named."""
+    seen: dict[int, Path] = {}
+    for path, table in read(folder, ["index"]):
+        for index in table["index"].to_pylist():
+            if index in seen:
+                raise UserError(f"case {index} stands twice, in {seen[index]} and in {path}; {REMEDY}")
+            seen[index] = path
+    return seen
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep a second command from writing to the folder; the system lifts the lock when this one ends, however."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another eval.generate is writing to {folder}; wait for it or choose another --out"
+            ) from error
+        yield
