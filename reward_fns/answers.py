@@ -9,9 +9,10 @@ and only white space outside the two blocks. In a wrong format there is no answe
 stands anywhere else can be taken for the answer. Every scan is linear in the length of the completion.
 """
 
+import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
-
-_FEW = 32  # so many "<" are looked at one by one; more are searched for in a lower-case copy
 
 
 class Answer(NamedTuple):
@@ -22,15 +23,14 @@ class Answer(NamedTuple):
     text: str
 
 
+_SIGNS = 4  # so many "<" that are no tags ("< 90%") are skipped before the slower search for tags
 _WRONG = Answer(False, "", "")
 
 
-def tags(tag: str) -> tuple[str, str, str, str]:
-    """The four tags in their order."""
-    return "<think>", "</think>", f"<{tag}>", f"</{tag}>"
-
-
-_TAGS = {tag: tags(tag) for tag in ("answer", "diagnosis")}
+@lru_cache(maxsize=8)
+def _tags(tag: str) -> tuple[str, str, Callable[[str, int], object]]:
+    """The opening and closing tag of the answer, and the search for any of the four tags in any case."""
+    return f"<{tag}>", f"</{tag}>", re.compile(f"</?(?:think|{re.escape(tag)})>", re.IGNORECASE).search
 
 
 def with_prefill(completion: str, prefill: str) -> str:
@@ -40,41 +40,39 @@ def with_prefill(completion: str, prefill: str) -> str:
 
 def parse(completion: str, tag: str = "answer", prefill: str = "") -> Answer:
     """Split a completion into reasoning and answer; `prefill` goes before it unless it already starts with it."""
-    body = with_prefill(completion, prefill).strip()
-    four = _TAGS.get(tag) or tags(tag)
-    think, end_think, opening, closing = four
-    if not (body.startswith(think) and body.endswith(closing)):
+    body = (with_prefill(completion, prefill) if prefill else completion).strip()
+    opening, closing, any_tag = _tags(tag)
+    if not (body.startswith("<think>") and body.endswith(closing)):
         return _WRONG
     stop = len(body) - len(closing)
     start = body.rfind(opening, 0, stop)
-    middle = body.rfind(end_think, len(think), start) if start > 0 else -1
+    middle = body.rfind("</think>", len("<think>"), start) if start > 0 else -1
     if middle < 0:
         return _WRONG
-    reasoning = body[len(think) : middle].strip()
-    gap = body[middle + len(end_think) : start]
+    reasoning = body[len("<think>") : middle].strip()
+    gap = body[middle + len("</think>") : start]
     text = body[start + len(opening) : stop].strip()
-    if not reasoning or (gap and not gap.isspace()) or _has_tag(reasoning, four) or _has_tag(text, four):
+    if not reasoning or (gap and not gap.isspace()):
+        return _WRONG
+    if ("<" in reasoning and _has_tag(reasoning, any_tag)) or ("<" in text and _has_tag(text, any_tag)):
         return _WRONG
     return Answer(True, reasoning, text)
 
 
-def _has_tag(text: str, four: tuple[str, str, str, str]) -> bool:
+def _has_tag(text: str, any_tag: Callable[[str, int], object]) -> bool:
     at = text.find("<")
-    longest = len(four[-1])
-    for _ in range(_FEW):
-        if at < 0:
-            return False
-        if text[at : at + longest].lower().startswith(four):
-            return True
+    for _ in range(_SIGNS):
+        after = text[at + 1 : at + 2]
+        if at < 0 or after == "/" or after.isalpha():
+            break
         at = text.find("<", at + 1)
-    rest = text[max(at, 0) :].lower()
-    return at >= 0 and any(tag in rest for tag in four)
+    return at >= 0 and any_tag(text, at) is not None
 
 
 def count_blocks(text: str, tag: str) -> int:
     """How many blocks of this tag (in any case) follow one another; a block ends at the first closing tag."""
     text = text.lower()
-    _, _, opening, closing = tags(tag)
+    opening, closing, _ = _tags(tag)
     blocks, at = 0, text.find(opening)
     while at >= 0:
         end = text.find(closing, at + len(opening))

@@ -15,7 +15,9 @@ from reward_fns import ms_drg
 WORDS = 50
 
 _SPACE = dict.fromkeys(map(ord, "*\"'()[]{}:;!?,_#|~`\u2013\u2014\u2018\u2019\u201c\u201d"), " ")
-_CAPITALS = re.compile("[A-Z]{5}")  # every title without status has a word this long
+# Two cheap tests that every reasoning with a title passes: a status phrase, and (without one) five capitals in a row.
+_STATUS = re.compile("W(?:ITH(?:OUT)?|/O)?[^A-Z0-9]+(?:CC/)?M?CC")
+_CAPITALS = bytes(65 if 65 <= byte <= 90 else 32 for byte in range(256))  # every capital to "A", the rest to " "
 _END = ""  # the key that marks the end of a title in the trees below; never a word
 
 Tree = dict[str, "Tree"]
@@ -56,20 +58,24 @@ def _names(words: list[str], tree: Tree) -> bool:
 
 def is_answer_first(reasoning: str, answer: str) -> bool:
     """Whether the first 50 words of the reasoning name a DRG."""
-    head = " ".join(reasoning.split(None, WORDS)[:WORDS])
+    parts = reasoning.split(None, WORDS)
+    head = reasoning[: -len(parts[WORDS])] if len(parts) > WORDS else reasoning
     capitals = head.upper()
-    if "CC" in capitals and _names(_words(capitals), _WITH_STATUS):
+    if _STATUS.search(capitals) and _names(_words(capitals), _WITH_STATUS):
         return True
-    if _CAPITALS.search(head) and _names(_words(head), _WITHOUT_STATUS):
+    if b"AAAAA" in head.encode("ascii", "replace").translate(_CAPITALS) and _names(_words(head), _WITHOUT_STATUS):
         return True
-    if "DRG" in capitals or "ANSWER" in capitals or "CODE" in capitals:
-        return _repeats(_words(capitals), answer)
-    return False
-
-
-def _repeats(words: list[str], answer: str) -> bool:
     found = ms_drg.find(answer)
-    own = [said for said in (_words(answer[:1000].upper()), _words(found.title) if found else []) if said]
+    if found is not None and found.status != ms_drg.NO_STATUS:
+        return False  # the answer's title has been looked for already, after any word
+    return ("DRG" in capitals or "ANSWER" in capitals or "CODE" in capitals) and _repeats(capitals, answer, found)
+
+
+def _repeats(capitals: str, answer: str, found: ms_drg.Drg | None) -> bool:
+    own = [_words(answer[:1000].upper())] if found is None or answer != found.title else []
+    own += [_words(found.title)] if found else []
+    own = [said for said in own if said and said[0] in capitals]
+    words = _words(capitals) if own else []
     for at, word in enumerate(words, 1):
         if word.endswith(("DRG", "ANSWER", "CODE")) and any(words[at : at + len(said)] == said for said in own):
             return True

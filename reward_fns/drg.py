@@ -59,7 +59,7 @@ def compute_score(
             raise ValueError("unknown option")
         return _score(solution_str, ground_truth, ACCURACY[accuracy], matching, cot_first_penalty, prefill)
     except Exception:  # verl would turn an exception into a silently biased batch; the trainer stops at reward_error
-        return _result(lowest(accuracy, cot_first_penalty), FORMAT_WRONG, 0.0, reward_error=1.0)
+        return _fault(accuracy, cot_first_penalty)
 
 
 def _score(completion: str, title: str, table: dict[str, float], matching: str, penalty: float, prefill: str) -> Score:
@@ -81,34 +81,25 @@ def _score(completion: str, title: str, table: dict[str, float], matching: str, 
         if right:
             reasoning, text = parts
             row = published.drg_outcome(text, title)
-    if not right:
-        return _result(FORMAT_WRONG, FORMAT_WRONG, 0.0, acc, pred, base, status)
-    first = is_answer_first(reasoning, text)
-    return _result(table[row] - (penalty if first else 0.0), 0.0, table[row], acc, pred, base, status, float(first))
-
-
-def _result(
-    score: float,
-    format: float,
-    accuracy: float,
-    acc: float = 0.0,
-    pred: str = "",
-    base: float = 0.0,
-    status: float = 0.0,
-    cot_first: float = 0.0,
-    reward_error: float = 0.0,
-) -> Score:
+    first = float(right and is_answer_first(reasoning, text))
+    format, accuracy = (0.0, table[row]) if right else (FORMAT_WRONG, 0.0)
     return {
-        "score": score,
+        "score": format + accuracy - penalty * first,
         "acc": acc,
         "pred": pred,
         "format": format,
         "accuracy": accuracy,
         "base": base,
         "status": status,
-        "cot_first": cot_first,
-        "reward_error": reward_error,
+        "cot_first": first,
+        "reward_error": 0.0,
     }
+
+
+def _fault(accuracy: str, penalty: float) -> Score:
+    names = ("acc", "base", "status", "cot_first")
+    score = {"score": lowest(accuracy, penalty), "pred": "", "format": FORMAT_WRONG, "accuracy": 0.0}
+    return {**score, **dict.fromkeys(names, 0.0), "reward_error": 1.0}
 
 
 def lowest(accuracy: str, cot_first_penalty: float = 0.0) -> float:

@@ -34,7 +34,8 @@ class Table(NamedTuple):
 
 def normalise(code: str) -> str:
     """Upper case, without dots and white space; what is not ASCII is no code and keeps its case."""
-    code = "".join(code.replace(".", "").split())
+    if not code.isalnum():
+        code = "".join(code.replace(".", "").split())
     return code.upper() if code.isascii() else code
 
 
