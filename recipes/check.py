@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -119,13 +119,17 @@ def check_data(recipe: str, config: DictConfig) -> None:
     from data_prep.validate import check_file
 
     module, _, options = load_reward(recipe, config)
-    check_gold = getattr(module, "check_gold", None)
+    check_gold = getattr(module, "check_gold", lambda gold, **options: None)
     for files in (config.data.train_files, config.data.val_files):
         for file in [files] if isinstance(files, str) else files:
             if not Path(file).is_file():
                 raise UserError(f"{recipe}: the data file {file} does not exist; {_how_to_get(config)}")
-            check_file(Path(file), config.data.max_prompt_length)
-            _check_golds(file, check_gold, options)
+            table = check_file(Path(file), config.data.max_prompt_length)
+            for gold in sorted(set(table["reward_model"].combine_chunks().field("ground_truth").to_pylist())):
+                try:
+                    check_gold(gold, **options)
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"{file}: {error}") from error
 
 
 def check_model(recipe: str, config: DictConfig) -> None:
@@ -214,18 +218,6 @@ def _import(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _check_golds(file: str, check_gold: Callable[..., None] | None, options: Mapping[str, Any]) -> None:
-    if check_gold is None:
-        return
-    from data_prep.schema import golds
-
-    for gold in sorted(set(golds(Path(file)))):
-        try:
-            check_gold(gold, **options)
-        except ValueError as error:
-            raise UserError(f"{file}: {error}") from error
 
 
 def _how_to_get(config: DictConfig) -> str:

@@ -114,9 +114,9 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", str(RECIPES), "--config-name", name),
         *overrides,
-        f"trainer.default_local_dir={(folder.path / 'checkpoints').resolve()}",
-        f"trainer.experiment_name={recipe}/{folder.path.name}",
-        f"hydra.run.dir={folder.path.resolve()}",
+        f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
+        f"trainer.experiment_name='{recipe}/{folder.path.name}'",
+        f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]
 

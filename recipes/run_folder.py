@@ -43,6 +43,7 @@ class RunFolder:
         self.path = Path(os.environ.get("RUNS_DIR", "runs")) / recipe / (name or self.print)
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
+        self.checkpoints = self.path / "checkpoints"
 
     def open(self, fresh: bool) -> None:
         """Take the folder for this run, or say why it can't be taken."""
@@ -98,6 +99,14 @@ class RunFolder:
             file.write_text(json.dumps({**self.read(), **fields}, indent=2) + "\n")
 
     def end(self, status: str, exit_status: int, cause: str | None) -> None:
+        """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers."""
+        exports = sorted(
+            self.checkpoints.glob("global_step_*/actor/huggingface"), key=lambda path: path.stat().st_mtime
+        )
+        if exports:
+            with whole_file(self.path / "hf_model") as link:
+                link.unlink()
+                link.symlink_to(os.path.relpath(exports[-1], self.path))
         self.update(status=status, exit_status=exit_status, cause=cause, ended=_now())
 
 

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The whole chain on a laptop: synthetic MIMIC -> parquet -> SFT -> evaluation -> GRPO -> evaluation -> report.
+#
+#   bash recipes/demo.sh            # or `make demo`; finished stages are reused
+#   FRESH=1 bash recipes/demo.sh    # start over
+#
+# Every stage is a command that users type for their own data; what it printed is in outputs/demo/logs.
+set -euo pipefail
+
+# --- knobs ------------------------------------------------------------------------------------------------------
+FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
+NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
+WORDS="${WORDS:-60}"          # words of a hospital course
+STEPS="${STEPS:-24}"          # GRPO steps
+# ----------------------------------------------------------------------------------------------------------------
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=outputs/demo
+python=.venv/bin/python
+[[ -x $python ]] || python=python
+[[ -z $FRESH ]] || rm -rf "$out"
+mkdir -p "$out/logs" "$out/stages"
+export DATA_DIR=$out/data RUNS_DIR=$out/runs MODEL_PATH=$out/sft
+
+chain="" number=0
+stage() { # stage WHAT OUTPUT COMMAND…: run the command unless the same command, after the same ones, has finished
+  local what=$1 output=$2 began=$SECONDS status=0; shift 2
+  number=$((number + 1))
+  local name; name=$(printf '%02d' "$number")
+  chain=$(printf '%s\n%s' "$chain" "$*" | sha256sum | cut -d' ' -f1)
+  printf '%s  %-46s ' "$name" "$what"
+  if [[ -f $out/stages/$name.done && $(<"$out/stages/$name.done") == "$chain" ]]; then echo "reused"; return; fi
+  # what an interrupted stage left is continued; what another command made is not
+  [[ -f $out/stages/$name.begun && $(<"$out/stages/$name.begun") == "$chain" ]] || rm -rf "${output:?}"
+  echo "$chain" >"$out/stages/$name.begun"
+  "$@" >"$out/logs/$name.log" 2>&1 || status=$?
+  if ((status)); then
+    printf 'failed\n' && tail -n 15 "$out/logs/$name.log" >&2
+    echo "error: stage $name ($*) ended with status $status; its output is $out/logs/$name.log" >&2
+    exit "$status"
+  fi
+  echo "$chain" >"$out/stages/$name.done"
+  printf '%4d s\n' $((SECONDS - began))
+}
+
+grpo=$RUNS_DIR/drg_sapphire/strict/demo
+test_set=$DATA_DIR/drg/test.parquet
+sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128)
+
+stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
+  $python -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
+stage "tiny model and tokenizer" $out/model \
+  $python -m data_prep.tiny_model --note $out/mimic/note --out $out/model
+stage "cohort, splits and prompts as parquet" $DATA_DIR \
+  $python -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
+  --tokenizer $out/model --max-prompt-tokens 384
+stage "supervised fine-tuning (trl)" $out/sft \
+  $python -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
+stage "evaluation before GRPO: generate (vLLM)" $out/eval/sft \
+  $python -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
+stage "evaluation before GRPO: score" $out/eval/sft/scores.json \
+  $python -m eval.score --generations $out/eval/sft
+stage "GRPO, $STEPS steps (verl, FSDP2, vLLM)" $grpo \
+  bash recipes/launch.sh drg_sapphire/strict hardware=cpu name=demo \
+  data.train_files=$DATA_DIR/drg/rl/full_75.parquet trainer.total_training_steps="$STEPS"
+stage "evaluation after GRPO: generate (vLLM)" $out/eval/grpo \
+  $python -m eval.generate --data $test_set --model $grpo/hf_model --out $out/eval/grpo "${sampling[@]}"
+stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
+  $python -m eval.score --generations $out/eval/grpo --against $out/eval/sft
+stage "report" $out/report \
+  $python -m eval.report --runs $out/eval/sft $out/eval/grpo $grpo --out $out/report
+cat "$out/logs/$(printf '%02d' "$number").log"

@@ -1,0 +1,65 @@
+"""What several tests share: commands as a user types them, and one small synthetic world made by those commands."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m …` or `bash …` from the repository root, as the README says."""
+    command = [str(word) for word in words]
+    if command[0] != "bash":
+        command = [sys.executable, "-m", *command]
+    env = {**os.environ, "PYTHON": sys.executable, **environment}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
+    """Status 2 and one sentence that says these things; never a traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
+    for text in said:
+        assert text in errors[0], errors[0]
+
+
+@dataclass(frozen=True)
+class World:
+    """Folders of a synthetic MIMIC and of what was made from it."""
+
+    mimic: Path
+    data: Path
+    model: Path
+
+    def environment(self, runs: Path) -> dict[str, str]:
+        return {"DATA_DIR": str(self.data), "MODEL_PATH": str(self.model), "RUNS_DIR": str(runs)}
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A few hundred synthetic notes, an untrained model of half a million parameters, and the DRG parquet."""
+    place = tmp_path_factory.mktemp("world")
+    mimic, data, model = place / "mimic", place / "data", place / "model"
+    for words in (
+        ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
+        ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
+        (
+            *("data_prep.drg", "--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data),
+            *("--split", "patient", "--tokenizer", model, "--max-prompt-tokens", 384),
+        ),
+    ):
+        done = run_command(*words)
+        assert done.returncode == 0, done.stderr
+    return World(mimic, data, model)
