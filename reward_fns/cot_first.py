@@ -61,7 +61,7 @@ def is_answer_first(reasoning: str, answer: str) -> bool:
     parts = reasoning.split(None, WORDS)
     head = reasoning[: -len(parts[WORDS])] if len(parts) > WORDS else reasoning
     capitals = head.upper()
-    if _STATUS.search(capitals) and _names(_words(capitals), _WITH_STATUS):
+    if "CC" in capitals and _STATUS.search(capitals) and _names(_words(capitals), _WITH_STATUS):
         return True
     if b"AAAAA" in head.encode("ascii", "replace").translate(_CAPITALS) and _names(_words(head), _WITHOUT_STATUS):
         return True

@@ -185,7 +185,8 @@ def check_options(**options: object) -> None:
 
 
 def _nearest(value: object, known: tuple[str, ...]) -> str:
-    return f"did you mean {get_close_matches(str(value), known, 1, 0.0)[0]!r}? Known: {', '.join(known)}"
+    near = get_close_matches(str(value), known, 1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(known)}"
 
 
 def check_gold(gold: object, **options: object) -> None:

@@ -40,7 +40,7 @@ _IN_FULL = {
 }
 # A number before a title: "291 ", "291: ", "DRG 291 - ", "MS-DRG 291. ".
 _NUMBER = re.compile(r"(?:(?:MS-)?DRG:?\s)?\s?([0-9]{1,3})(?:\s?[:.,)\u2013\u2014-]|\s)", re.ASCII | re.IGNORECASE)
-_LONGEST = 200  # characters of white-space-collapsed text beyond which nothing can be a title
+_MOST, _LONGEST = 60, 300  # words, and characters without runs of white space, beyond which nothing can be a title
 
 
 class Drg(NamedTuple):
@@ -60,9 +60,10 @@ class Drg(NamedTuple):
 
 def key(text: str) -> str:
     """A title as the look-up compares it, "" for what cannot be one; without a number before it."""
-    words = " ".join(text.replace("&", " AND ").replace(",", " ").split())
+    words = " ".join(text.split(None, _MOST))
     if len(words) > _LONGEST or not words.isascii():
         return ""
+    words = " ".join(words.replace("&", " AND ").replace(",", " ").split())
     return " ".join([CORRECT.get(word, word) for word in words.removesuffix(".").upper().split()])
 
 
@@ -85,10 +86,13 @@ def nearest(text: str, n: int = 3) -> list[str]:
     wanted = str(text).strip()[:_LONGEST]
     if wanted.isascii() and wanted.isdigit():
         return [drg.title for drg in DRGS if int(drg.number) == int(wanted)]
-    known = {drg_key: drg.title for drg_key, drg in BY_KEY.items()}
-    return list(
-        dict.fromkeys(known[match] for match in get_close_matches(key(wanted) or wanted.upper(), known, 3 * n, 0.0))
-    )[:n]
+    wanted = key(wanted) or wanted.upper()
+    words = set(wanted.split())
+    if not words:
+        return []
+    shared = {known: len(words.intersection(known.split())) for known in BY_KEY}
+    near = [known for known, count in shared.items() if count == max(shared.values())]
+    return list(dict.fromkeys(BY_KEY[match].title for match in get_close_matches(wanted, near, 3 * n, 0.0)))[:n]
 
 
 def _load() -> tuple[Drg, ...]:

@@ -58,17 +58,7 @@ class IcdParts(NamedTuple):
     empty: float
 
 
-class Tag(NamedTuple):
-    """A tag in a text; `following` is the place, among all tags, of the next one of the same name (0 for none)."""
-
-    start: int
-    end: int
-    name: str
-    opens: bool
-    following: int
-
-
-_ICD_TAG = re.compile("<(/?)(think|diagnosis)>")
+_ICD_TAG = re.compile("(</?(?:think|diagnosis)>)")
 _ICD_CODE = re.compile("[A-Z][0-9]{2}[A-Z0-9]{0,4}\n?")  # its "$" lets a last line break pass
 
 
@@ -78,39 +68,32 @@ def icd_pairs(completion: str) -> list[tuple[str, str]]:
     A pair starts a line, white space aside: a think block without think tags inside, or none, then a diagnosis block
     without diagnosis tags inside, only white space between them. Pairs do not overlap.
     """
-    text = "<think>" + completion
-    tags = _tags(text)
-    pairs, at, end = [], 0, 0
+    pieces = _ICD_TAG.split("<think>" + completion)
+    gaps, tags = pieces[0::2], pieces[1::2]  # gaps[i] stands before tags[i]
+    pairs, at = [], 0
     while at < len(tags):
-        gap = text[end : tags[at].start]
-        if end == 0 or "\n" in gap[len(gap.rstrip()) :]:
-            think = _closing(tags, at, "think")
-            after = think + 1 if think else at
-            diagnosis = _closing(tags, after, "diagnosis") if after < len(tags) else 0
-            if diagnosis and not (think and text[tags[think].end : tags[after].start].strip()):
-                reasoning = text[tags[at].end : tags[think].start] if think else ""
-                pairs.append((reasoning, text[tags[after].end : tags[diagnosis].start]))
+        gap = gaps[at]
+        if at == 0 or ("\n" in gap and "\n" in gap[len(gap.rstrip()) :]):
+            think = _closing(tags, at, "<think>", "</think>")
+            after = think + 1 if think and not gaps[think + 1].strip() else at
+            diagnosis = _closing(tags, after, "<diagnosis>", "</diagnosis>")
+            if diagnosis:
+                reasoning = "".join(pieces[2 * at + 2 : 2 * think + 1]) if after > at else ""
+                pairs.append((reasoning, "".join(pieces[2 * after + 2 : 2 * diagnosis + 1])))
                 at = diagnosis
-        end = tags[at].end
         at += 1
     return pairs
 
 
-def _tags(text: str) -> list[Tag]:
-    found, last = list(_ICD_TAG.finditer(text)), {"think": 0, "diagnosis": 0}
-    tags = []
-    for at in range(len(found) - 1, -1, -1):
-        slash, name = found[at].groups()
-        tags.append(Tag(*found[at].span(), name, not slash, last[name]))
-        last[name] = at
-    return tags[::-1]
-
-
-def _closing(tags: list[Tag], at: int, name: str) -> int:
-    """The place of the tag that closes the block of this name opened at a place, 0 when there is no such block."""
-    tag = tags[at]
-    opened = tag.name == name and tag.opens and tag.following
-    return tag.following if opened and not tags[tag.following].opens else 0
+def _closing(tags: list[str], at: int, opening: str, closing: str) -> int:
+    """The place of the tag that closes the block opened at a place, 0 when there is no such block."""
+    if at < len(tags) and tags[at] == opening:
+        for place in range(at + 1, len(tags)):
+            if tags[place] == closing:
+                return place
+            if tags[place] == opening:
+                break
+    return 0
 
 
 def icd_parts(completion: str, gold: str) -> IcdParts:

@@ -1,0 +1,137 @@
+"""Print, for people, how the score of one completion came about.
+
+python -m reward_fns.explain --task drg --gold "ANGINA PECTORIS" --completion FILE [--option accuracy=strict]
+
+FILE - is standard input. --option KEY=VALUE gives one of the reward's own options and may be repeated.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from commands import UserError, existing, parser, run
+from reward_fns import drg, icd, icd10, ms_drg
+from reward_fns.answers import parse, with_prefill
+from reward_fns.cot_first import WORDS
+
+_TASKS = {"drg": (drg, "answer"), "icd": (icd, "diagnosis")}
+
+
+def explain(task: str, completion: str, gold: str, **options: object) -> list[str]:
+    """The lines that tell how the score came about."""
+    reward, tag = _TASKS[task]
+    describe, points = (_drg, _drg_points) if task == "drg" else (_icd, _icd_points)
+    prefill = str(options.get("prefill", ""))
+    result = reward.compute_score(f"mimic_{task}", completion, gold, **options)
+    answer = parse(completion, tag, prefill)
+    lines = [f"gold       {describe(gold)}"]
+    if answer.format_ok:
+        lines.append(f"answer     {describe(answer.text)}")
+    else:
+        lines.append(f"format     {format_fault(completion, tag, prefill)}; so there is no answer")
+    if options.get("matching") == "published":
+        lines.append("matching   format and points follow the published code, faults included, not the lines above")
+    fault = "  (a fault: the trainer would stop)" if result["reward_error"] else ""
+    return [*lines, *points(result, options), f"score      {result['score']:g}{fault}"]
+
+
+def format_fault(completion: str, tag: str, prefill: str = "") -> str:
+    """What is wrong with the format of a completion, or "right"."""
+    if parse(completion, tag, prefill).format_ok:
+        return "right"
+    text = with_prefill(completion, prefill)
+    lower, places = text.lower(), []
+    for name in ("<think>", "</think>", f"<{tag}>", f"</{tag}>"):
+        if lower.count(name) != 1:
+            return f"{name} occurs {lower.count(name)} times instead of once"
+        if name not in text:
+            return f"{name} is not in lower case"
+        places.append(text.index(name))
+    if places != sorted(places):
+        return f"the blocks <think> and <{tag}> are not in order"
+    if not text[places[0] + len("<think>") : places[1]].strip():
+        return "the reasoning is empty"
+    return "there is text outside the two blocks"
+
+
+def _drg(text: str) -> str:
+    found = ms_drg.find(text)
+    if found is None:
+        near = ms_drg.nearest(text, 1) if text else []
+        return f"{text[:100]!r}: no MS-DRG v34 title" + (f", the nearest is {near[0]!r}" if near else "")
+    return f"DRG {found.number} {found.title!r}: base {found.base!r}, status {found.status_word!r}"
+
+
+def _icd(text: str) -> str:
+    code = icd10.normalise(text)
+    if not icd10.exists(code):
+        near = icd10.nearest(code, 1)
+        return f"{text[:100]!r}: not in simple-icd-10-cm" + (f", near it is {near[0]!r}" if near else "")
+    return f"{code}: category {icd10.category(code)}, chapter {icd10.chapter(code)}"
+
+
+def _drg_points(result: drg.Score, options: dict[str, object]) -> list[str]:
+    levels = (("the DRG", "acc"), ("the base", "base"), ("the status", "status"))
+    shared = [what for what, key in levels if result[key]]
+    scheme = options.get("accuracy", "dense")
+    first = "a DRG is named" if result["cot_first"] else "no DRG is named"
+    penalty = 0 - options.get("cot_first_penalty", 0.0) * result["cot_first"]
+    return [
+        f"right      {', '.join(shared) or 'nothing'}",
+        f"format     {result['format']:+g}",
+        f"accuracy   {result['accuracy']:+g}  ({scheme})",
+        f"cot first  {penalty:+g}  ({first} within the first {WORDS} words)",
+    ]
+
+
+def _icd_points(result: icd.Score, options: dict[str, object]) -> list[str]:
+    shared = [
+        what for what, key in (("the code", "acc"), ("category", "category"), ("chapter", "chapter")) if result[key]
+    ]
+    weights = [options.get(f"{name}_weight", 1.0) for name in ("format", "outcome")]
+    return [
+        f"right      {', '.join(shared) or 'nothing'}",
+        f"format     {result['format']:+g}  (weight {weights[0]:g})",
+        f"outcome    {result['outcome']:+g}  (weight {weights[1]:g})",
+    ]
+
+
+def option(text: str) -> tuple[str, object]:
+    """KEY=VALUE, its value read as a number where it is one."""
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__, "python -m reward_fns.explain --task icd --gold I214 --completion completion.txt")
+    arguments.add_argument("--task", choices=tuple(_TASKS), required=True)
+    arguments.add_argument("--gold", required=True, help="the right DRG title or ICD-10-CM code")
+    arguments.add_argument("--completion", required=True, help="a file with the completion, - for standard input")
+    arguments.add_argument("--option", type=option, action="append", default=[], metavar="KEY=VALUE")
+    given = arguments.parse_args(argv)
+    reward, options = _TASKS[given.task][0], dict(given.option)
+    try:
+        reward.check_options(**options)
+        reward.check_gold(given.gold, **options)
+        if given.completion == "-":
+            completion = sys.stdin.read()
+        else:
+            path = existing(given.completion, "the completion", "write it to a file, or give - for standard input")
+            completion = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{given.completion} is not UTF-8 text; save it as UTF-8") from None
+    except IsADirectoryError:
+        raise UserError(f"{given.completion} is a folder; give a file with one completion") from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    print("\n".join(explain(given.task, completion, given.gold, **options)))
+
+
+if __name__ == "__main__":
+    run(main)
