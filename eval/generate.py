@@ -7,8 +7,6 @@ and OUT/generate.log (what vLLM and Ray say). Started again it fills in what is 
 """
 
 import argparse
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -60,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with parts.writing(out):
         made = _run_json(out, settings, cases.num_rows, provenance.command("eval.generate", argv))
-        missing = _missing(cases, out)
+        missing = _missing(cases, parts.done(out, settings))
         if missing.num_rows:
             parts.write_run(out, made)
             _generate(missing, model, settings, args, out)
@@ -135,7 +133,7 @@ def _run_json(out: Path, settings: dict[str, Any], prompts: int, command: str) -
             "started": _now(),
         }
     made = parts.read_run(out)
-    before, now = _comparable(made["settings"]), _comparable(settings)
+    before, now = parts.identity(made["settings"]), parts.identity(settings)
     for key in now | before:
         if before.get(key) != now.get(key):
             raise UserError(
@@ -145,18 +143,7 @@ def _run_json(out: Path, settings: dict[str, Any], prompts: int, command: str) -
     return made
 
 
-def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ within a folder: content, and not the names of folders and files."""
-    flat = {
-        "model fingerprint": settings["model"]["fingerprint"],
-        "data sha256": settings["data"]["sha256"],
-        "limit": settings["data"]["limit"],
-    }
-    return flat | settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
-
-
-def _missing(cases: pa.Table, out: Path) -> pa.Table:
-    done = parts.done(out)
+def _missing(cases: pa.Table, done: set[int]) -> pa.Table:
     return cases.filter(pa.array([index not in done for index in cases["index"].to_pylist()]))
 
 
@@ -165,11 +152,14 @@ def _generate(missing: pa.Table, model: Path, settings: dict[str, Any], args: ar
 
     job = Job(str(model), settings["sampling"], settings["seed"], settings["prefill"], settings["dtype"])
     log = out / "generate.log"
-    with quiet(log) as terminal, _progress(missing.num_rows, args.n, terminal) as advance:
-        with ray_session(args.ray_address) as session:
-            for table in complete(_blocks(missing, session.gpus), job, session):
-                parts.add(out, table)
-                advance(table)
+    with (
+        quiet(log) as terminal,
+        _progress(missing.num_rows, args.n, terminal) as advance,
+        ray_session(args.ray_address) as session,
+    ):
+        for table in complete(_blocks(missing, session.gpus), job, session):
+            parts.add(out, table, settings)
+            advance(table)
 
 
 def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:

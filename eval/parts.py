@@ -4,6 +4,7 @@ for table in parts.read(folder): ...
 """
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,37 +55,60 @@ def write_run(folder: Path, run: dict[str, Any]) -> None:
         made.write_text(json.dumps(run, indent=2) + "\n")
 
 
+def identity(settings: dict[str, Any]) -> dict[str, Any]:
+    """What must not differ within a folder: contents, and not the names of folders and files."""
+    flat = {
+        "model fingerprint": settings["model"]["fingerprint"],
+        "data sha256": settings["data"]["sha256"],
+        "limit": settings["data"]["limit"],
+    }
+    return flat | settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
+
+
+def _stamp(settings: dict[str, Any]) -> dict[bytes, bytes]:
+    """The identity as every part carries it."""
+    text = json.dumps(identity(settings), sort_keys=True)
+    return {b"settings": hashlib.sha256(text.encode()).hexdigest().encode()}
+
+
 def paths(folder: Path) -> list[Path]:
     """The parts, oldest first."""
     return sorted(folder.glob("part-*.parquet"))
 
 
-def add(folder: Path, table: pa.Table) -> None:
-    """Write one more part; a name never comes back, also when an earlier part was deleted."""
+def add(folder: Path, table: pa.Table, settings: dict[str, Any]) -> None:
+    """Write one more part, whole and stamped with its settings."""
     last = max((int(path.stem.removeprefix("part-")) for path in paths(folder)), default=-1)
     with whole_file(folder / f"part-{last + 1:05d}.parquet") as made:
-        pq.write_table(table.select(SCHEMA.names).cast(SCHEMA), made, compression="zstd")
+        stamped = table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(_stamp(settings))
+        pq.write_table(stamped, made, compression="zstd")
 
 
-def read(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
-    """Each part and its table; a damaged part is named."""
+def read(folder: Path, settings: dict[str, Any], columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+    """Each part and its table; one that is damaged or was made with other settings is named."""
+    stamp = _stamp(settings)
     for path in paths(folder):
         try:
             table = pq.read_table(path, columns=columns, partitioning=None)
-            yield path, table.cast(pa.schema([SCHEMA.field(name) for name in columns or SCHEMA.names]))
+            table = table.cast(
+                pa.schema([SCHEMA.field(name) for name in columns or SCHEMA.names], table.schema.metadata)
+            )
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}); {REMEDY}") from error
+        if table.schema.metadata != stamp:
+            raise UserError(f"{path} was made with other settings than run.json says; {REMEDY}")
+        yield path, table
 
 
-def done(folder: Path) -> dict[int, Path]:
-    """The cases that are there and the part of each; a case that stands twice is named."""
+def done(folder: Path, settings: dict[str, Any]) -> set[int]:
+    """The cases that are there; one that stands twice is named."""
     seen: dict[int, Path] = {}
-    for path, table in read(folder, ["index"]):
+    for path, table in read(folder, settings, ["index"]):
         for index in table["index"].to_pylist():
             if index in seen:
                 raise UserError(f"case {index} stands twice, in {seen[index]} and in {path}; {REMEDY}")
             seen[index] = path
-    return seen
+    return set(seen)
 
 
 @contextmanager
