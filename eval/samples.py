@@ -13,15 +13,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commands import UserError, whole_file
+from commands import UserError, existing, whole_file
 from eval import parts
 from eval.metrics import INVALID, Array
 from reward_fns import drg, ms_drg
 
 TASK = "mimic_drg"
 LEVELS = ("drg", "base", "status")
+PER_SAMPLE = "per_sample.parquet"
+CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
 # Per completion: 1 where the DRG, its base, its status and the format are right, and the training reward (strict).
 SCORES = ("acc", "base", "status", "format", "reward")
+_STORED = {name: np.dtype(np.int8) for name in (*SCORES[:4], "truncated")} | {
+    "reward": np.dtype(np.float32),
+    "n_tokens": np.dtype(np.int32),
+}
 
 _BASES = {base: i for i, base in enumerate(dict.fromkeys(entry.base for entry in ms_drg.DRGS))}
 _LABELS = {entry.title: (i, _BASES[entry.base], entry.status) for i, entry in enumerate(ms_drg.DRGS)}
@@ -36,7 +42,7 @@ class Samples:
     run: dict[str, Any]
     cases: pa.Table  # index, hadm_id, subject_id, ground_truth
     pred: list[list[str]]
-    numbers: dict[str, Array]  # SCORES, n_tokens and truncated: N x n
+    numbers: dict[str, Array]  # of SCORES, n_tokens and truncated: N x n
     said: Array  # N x n x LEVELS: what each sample votes for, INVALID where it has no valid answer
     gold: Array  # N x LEVELS
 
@@ -59,10 +65,10 @@ def score_folder(folder: Path) -> Samples:
     if found != run["prompts"]:
         raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {remedy}")
     tables, pred = [], []
-    numbers: dict[str, list] = {name: [] for name in (*SCORES, "n_tokens", "truncated")}
+    numbers: dict[str, list] = {name: [] for name in _STORED}
     for path, table in parts.read(folder, run["settings"]):
         _check(path, table, run["settings"]["sampling"]["n"])
-        tables.append(table.select(["index", "hadm_id", "subject_id", "ground_truth"]))
+        tables.append(table.select(CASE))
         for scored in _scored(path, table, run["settings"]["prefill"]):
             pred.append([sample["pred"] for sample in scored])
             for name in SCORES:
@@ -71,15 +77,12 @@ def score_folder(folder: Path) -> Samples:
         numbers["truncated"] += [[reason == "length" for reason in row] for row in table["finish_reason"].to_pylist()]
     cases = pa.concat_tables(tables).replace_schema_metadata(None)
     order = np.argsort(cases["index"].to_numpy())
-    cases, pred = cases.take(order), [pred[i] for i in order]
-    return Samples(
+    return _samples(
         folder,
         run,
-        cases,
-        pred,
+        cases.take(order),
+        [pred[i] for i in order],
         {name: np.array(rows, dtype=float)[order] for name, rows in numbers.items()},
-        np.array([[_LABELS.get(title, _NONE) for title in row] for row in pred]),
-        np.array([_LABELS[ms_drg.find(title).title] for title in cases["ground_truth"].to_pylist()]),
     )
 
 
@@ -111,12 +114,29 @@ def _number(sample: drg.Score, name: str) -> float:
     return sample["score" if name == "reward" else name]
 
 
-def write_samples(samples: Samples, path: Path) -> None:
-    """One row per case, with lists over its samples."""
-    lists = {name: list(samples.numbers[name].astype(np.int8)) for name in ("acc", "base", "status", "format")}
+def write_samples(samples: Samples) -> None:
+    """Write per_sample.parquet beside the generations: one row per case, with lists over its samples."""
     table = samples.cases.append_column("pred", pa.array(samples.pred, pa.list_(pa.string())))
-    for name, rows in lists.items():
-        table = table.append_column(name, pa.array(rows, pa.list_(pa.int8())))
-    tokens = list(samples.numbers["n_tokens"].astype(np.int32))
-    with whole_file(path) as made:
-        pq.write_table(table.append_column("n_tokens", pa.array(tokens, pa.list_(pa.int32()))), made)
+    for name, values in samples.numbers.items():
+        table = table.append_column(
+            name, pa.array(list(values.astype(_STORED[name])), pa.list_(pa.from_numpy_dtype(_STORED[name])))
+        )
+    with whole_file(samples.folder / PER_SAMPLE) as made:
+        pq.write_table(table, made)
+
+
+def read_samples(folder: Path) -> Samples:
+    """The same samples again, from per_sample.parquet: no completion is read or scored."""
+    path = existing(folder / PER_SAMPLE, "the file", "run `python -m eval.score` on that folder")
+    try:
+        table = pq.read_table(path, partitioning=None)
+        numbers = {name: np.array(table[name].to_pylist(), dtype=float) for name in _STORED}
+        return _samples(folder, parts.read_run(folder), table.select(CASE), table["pred"].to_pylist(), numbers)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged; run `python -m eval.score` on that folder again") from error
+
+
+def _samples(folder: Path, run: dict, cases: pa.Table, pred: list[list[str]], numbers: dict[str, Array]) -> Samples:
+    said = np.array([[_LABELS.get(title, _NONE) for title in row] for row in pred])
+    gold = np.array([_LABELS[ms_drg.find(title).title] for title in cases["ground_truth"].to_pylist()])
+    return Samples(folder, run, cases, pred, numbers, said, gold)

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.against:
         other = score_folder(Path(args.against))
         scores["paired"] = compare(samples, values, other, values_per_case(other, args.ties), bootstrap)
-    write_samples(samples, samples.folder / "per_sample.parquet")
+    write_samples(samples)
     out = Path(args.out) if args.out else samples.folder / "scores.json"
     with whole_file(out) as made:
         made.write_text(json.dumps(scores, indent=2) + "\n")
@@ -93,7 +93,7 @@ def summary(samples: Samples, values: Values, bootstrap: metrics.Bootstrap) -> d
         "cases": samples.cases.num_rows,
         "patients": len(set(samples.patients.tolist())),
         "samples": samples.n,
-        "interval": f"95 % percentile bootstrap over patients, {bootstrap.draws} draws, seed {bootstrap.seed}",
+        "bootstrap": {"level": metrics.LEVEL, "over": "patients", "draws": bootstrap.draws, "seed": bootstrap.seed},
         "metrics": {
             name: {
                 "value": float(value.mean()),
