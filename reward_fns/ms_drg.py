@@ -38,6 +38,7 @@ _IN_FULL = {
     "CHOLECYST": ("CHOLECYST", "CHOLECYSTECTOMY"),
     "REMOVAL": ("REMOVAL", "REMOVAL OF"),
 }
+_SMALL_WORDS = frozenset("AND OR OF THE FOR EXCEPT WITH WITHOUT MCC CC CC/MCC".split())
 # A number before a title: "291 ", "291: ", "DRG 291 - ", "MS-DRG 291. ".
 _NUMBER = re.compile(r"(?:(?:MS-)?DRG:?\s)?\s?([0-9]{1,3})(?:\s?[:.,)\u2013\u2014-]|\s)", re.ASCII | re.IGNORECASE)
 _MOST, _LONGEST = 60, 300  # words, and characters without runs of white space, beyond which nothing can be a title
@@ -87,7 +88,7 @@ def nearest(text: str, n: int = 3) -> list[str]:
     if wanted.isascii() and wanted.isdigit():
         return [drg.title for drg in DRGS if int(drg.number) == int(wanted)]
     wanted = key(wanted) or wanted.upper()
-    words = set(wanted.split())
+    words = set(wanted.split()) - _SMALL_WORDS
     if not words:
         return []
     shared = {known: len(words.intersection(known.split())) for known in BY_KEY}
