@@ -111,16 +111,18 @@ def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:
 
 
 def _missing(found: pa.DataType, want: pa.DataType) -> str | None:
-    """How a type falls short: further struct fields are allowed (mimic_icd rows carry the note), absent ones not."""
-    if pa.types.is_struct(want):
-        if not pa.types.is_struct(found):
-            return f"is {found}, not a struct"
-        names = {found.field(i).name for i in range(found.num_fields)}
-        absent = [want.field(i).name for i in range(want.num_fields) if want.field(i).name not in names]
-        return f"lacks {', '.join(absent)}" if absent else None
-    if pa.types.is_list(want):
-        if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
-            return f"is {found}, not a list"
+    """How a type falls short; further struct fields are allowed (mimic_icd rows carry the note), absent ones are not."""
+    if pa.types.is_null(found) or found == want:
+        return None
+    if pa.types.is_struct(want) and pa.types.is_struct(found):
+        types = {found.field(i).name: found.field(i).type for i in range(found.num_fields)}
+        fields = [want.field(i) for i in range(want.num_fields)]
+        absent = [field.name for field in fields if field.name not in types]
+        if absent:
+            return f"lacks {', '.join(absent)}"
+        faults = [(field.name, _missing(types[field.name], field.type)) for field in fields]
+        return next((f"has {name}, which {fault}" for name, fault in faults if fault), None)
+    if pa.types.is_list(want) and (pa.types.is_list(found) or pa.types.is_large_list(found)):
         return _missing(found.value_type, want.value_type)
-    same = found == want or (pa.types.is_large_string(found) and pa.types.is_string(want))
-    return None if same else f"is {found}, not {want}"
+    alike = (pa.types.is_integer, lambda t: pa.types.is_string(t) or pa.types.is_large_string(t))
+    return None if any(same(found) and same(want) for same in alike) else f"is {found}, not {want}"

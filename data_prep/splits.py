@@ -31,16 +31,22 @@ def draw(rows: Rows, labels: np.ndarray, share: float, seed: int = SEED) -> Samp
     places = math.ceil(len(rows) * share)
     if places == 0 or places >= len(rows):
         return Sample(rows[:places], rows[places:], f"too few rows ({len(rows)}) to divide")
-    counts = dict(zip(*np.unique(labels[rows], return_counts=True), strict=True))
-    single = np.array([counts[label] == 1 for label in labels[rows]])
-    many, alone = rows[~single], rows[single]
-    classes = len(counts) - len(alone)
-    if min(math.ceil(len(many) * share), len(many) - math.ceil(len(many) * share)) < max(classes, 1):
+    strata, alone = strata_of(labels[rows])
+    if min(places, len(rows) - places) < len(np.unique(strata)):
         rest, drawn = train_test_split(rows, test_size=places, random_state=seed)
-        return Sample(drawn, rest, f"not stratified: {places} of {len(rows)} rows for {len(counts)} labels")
-    rest, drawn = train_test_split(many, test_size=share, random_state=seed, stratify=labels[many])
-    said = f"{len(alone)} labels with one row are not drawn from" if len(alone) else ""
-    return Sample(drawn, np.concatenate([rest, alone]), said)
+        said = f"not stratified: {places} of {len(rows)} rows for {len(np.unique(labels[rows]))} labels"
+        return Sample(drawn, rest, said)
+    rest, drawn = train_test_split(rows, test_size=share, random_state=seed, stratify=strata)
+    return Sample(drawn, rest, f"{alone} labels with one row are drawn as if they were one label" if alone else "")
+
+
+def strata_of(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """A stratum for every row, and how many labels have a single row: those share one stratum."""
+    names, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    alone = int((counts == 1).sum())
+    # a stratum needs two rows: a label that is the only single one joins the most frequent label
+    shared = len(names) if alone > 1 else int(counts.argmax())
+    return np.where(counts[place] == 1, shared, place), alone
 
 
 def stable(labels: np.ndarray, subjects: np.ndarray) -> Sample:
@@ -51,25 +57,40 @@ def stable(labels: np.ndarray, subjects: np.ndarray) -> Sample:
 def patient(labels: np.ndarray, subjects: np.ndarray) -> Sample:
     """Test rows by patient: nobody is on both sides, and every label keeps its share as well as that allows.
 
-    Patients come in random order; one goes to the test side if that brings the labels of their rows nearer to their
-    share of the rows seen so far.
+    Patients come in random order; one goes to the test side if the labels of their rows are owed more than half a row
+    each. Labels too rare to be owed that much leave the test side short: then those who are owed most fill it.
     """
     order = np.argsort(subjects, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(subjects[order])) + 1) if len(order) else []
+    groups = np.split(order, np.flatnonzero(np.diff(subjects[order])) + 1)
     np.random.RandomState(SEED).shuffle(shuffled := np.arange(len(groups)))
-    owed: dict[int, float] = {}
+    owed: dict[int, float] = dict.fromkeys(labels.tolist(), 0.0)
     test: list[np.ndarray] = []
-    for place in shuffled:
-        group = groups[place]
-        for label in labels[group]:
-            owed[label] = owed.get(label, 0.0) + TEST_SHARE
-        if sum(owed[label] for label in labels[group]) > len(group) / 2:
-            test.append(group)
-            for label in labels[group]:
-                owed[label] -= 1
-    drawn = np.sort(np.concatenate(test)) if test else np.array([], dtype=np.int64)
-    rest = np.setdiff1d(order, drawn)
-    return Sample(drawn, rest, "" if len(drawn) else "too few patients for a test set")
+    left: list[np.ndarray] = []
+
+    def claim(group: np.ndarray) -> float:
+        return sum(owed[label] for label in labels[group].tolist()) / len(group)
+
+    def take(group: np.ndarray) -> None:
+        test.append(group)
+        for label in labels[group].tolist():
+            owed[label] -= 1
+
+    for group in (groups[i] for i in shuffled):
+        for label in labels[group].tolist():
+            owed[label] += TEST_SHARE
+        if claim(group) > 0.5:
+            take(group)
+        else:
+            left.append(group)
+    missing = round(len(labels) * TEST_SHARE) - sum(map(len, test))
+    for group in sorted(left, key=claim, reverse=True):
+        if len(group) <= missing:
+            missing -= len(group)
+            take(group)
+    if not test:
+        return Sample(order[:0], order, f"too few patients ({len(groups)}) to divide")
+    drawn = np.sort(np.concatenate(test))
+    return Sample(drawn, np.setdiff1d(order, drawn), "")
 
 
 SPLITS: dict[str, Callable[[np.ndarray, np.ndarray], Sample]] = {"stable": stable, "patient": patient}

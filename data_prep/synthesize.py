@@ -30,7 +30,7 @@ from data_prep.clinic import note, trace
 from data_prep.clinic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, ICD9, MCC, NEITHER, Family
 from data_prep.mimic import HOSP, NOTE
 
-WEIGHTS = [1 / (rank + 3) ** 0.85 for rank in range(len(FAMILIES))]
+WEIGHTS = [1 / (rank + 2) for rank in range(len(FAMILIES))]
 # Descriptions of HCFA rows that are no MS-DRG v34 title: of other versions, or of none.
 UNMAPPABLE = (
     "NASAL TRAUMA & DEFORMITY W CC",

@@ -25,8 +25,8 @@ class Case:
 
 OPENINGS = (
     "{Mr} ___ is a ___ year old {man} who was admitted with {p}.",
-    "{Mr} ___ was admitted to the hospital for treatment of {p}.",
-    "This ___ year old {man} came to the emergency room and was found to have {p}.",
+    "{Mr} ___ was admitted with {p} and stayed for {k} days.",
+    "This ___ year old {man} came to the emergency room and was admitted with {p}.",
     "The patient felt unwell for {n} days and was admitted with {p}.",
 )
 OPENING_AFTER_HISTORY = "{Mr} ___ is a ___ year old {man} with a history of {other} who was admitted with {p}."

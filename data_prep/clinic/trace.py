@@ -14,8 +14,8 @@ from data_prep.clinic.vocabulary import CC, FAMILIES, MCC, NEITHER, Family
 STYLES = ("cot_first", "answer_first", "differential")
 
 STAY = (
-    "Reading the course, the stay was for {p}. In MS-DRG terms that groups to {base}.",
-    "Reading the course, the reason for admission was {p}. The base group of that is {base}.",
+    "Reading the course, the patient was admitted with {p}. In MS-DRG terms that groups to {base}.",
+    "In this course the patient was admitted with {p}. The base group of that is {base}.",
 )
 FOUND = "Among the secondary diagnoses, {c} is {severity}."
 NOTHING = "Among the secondary diagnoses, nothing changes the group."

@@ -1,0 +1,197 @@
+"""The synthetic MIMIC has the real one's layout and quirks, a label to be read, and traces that say what they are."""
+
+import csv
+import gzip
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import simple_icd_10_cm
+
+from data_prep import schema, sections
+from data_prep.clinic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
+from data_prep.drg_titles import match
+from data_prep.mimic import HOSP, NOTE
+from reward_fns import drg, ms_drg
+from sft.examples import completion
+from tests.conftest import assert_refused, run_command
+
+NOTES = 1200
+FILES = {f"hosp/{name}.csv.gz": HOSP[name] for name in HOSP} | {"note/discharge.csv.gz": NOTE["discharge"]}
+
+
+def synthesize(out: Path, *options: object) -> Path:
+    done = run_command("data_prep.synthesize", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def mimic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesize(tmp_path_factory.mktemp("synthetic") / "mimic", "--notes", NOTES)
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with gzip.open(folder / name, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def traces(folder: Path, style: str = "cot_first") -> list[dict]:
+    return [row for row in schema.read_traces(folder / "traces.parquet").to_pylist() if row["style"] == style]
+
+
+def keyword_reader(note: str) -> str | None:
+    """Read without understanding: the first condition named and the worst comorbidity named, negated or not."""
+    named = [(note.find(phrase), family) for family in FAMILIES for phrase in family.conditions if phrase in note]
+    severity = next((s for s in (MCC, CC) if any(phrase in note for phrase in COMORBIDITIES[s])), NEITHER)
+    return min(named, key=lambda pair: pair[0])[1].title(severity) if named else None
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_notes(tmp_path: Path, mimic: Path) -> None:
+    for name in ("a", "b"):
+        synthesize(tmp_path / name, "--notes", 120, "--seed", 7)
+    for name in (*FILES, "traces.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    notes = [rows(folder, "note/discharge.csv.gz")[:120] for folder in (mimic, tmp_path / "a")]
+    assert not {row["text"] for row in notes[0]} & {row["text"] for row in notes[1]}
+
+
+def test_files_columns_and_keys_are_those_of_mimic_iv(mimic: Path) -> None:
+    tables = {name: rows(mimic, name) for name in FILES}
+    for name, columns in FILES.items():
+        assert tuple(tables[name][0]) == columns
+    admitted = {row["hadm_id"]: row["subject_id"] for row in tables["hosp/admissions.csv.gz"]}
+    patients = [row["subject_id"] for row in tables["hosp/patients.csv.gz"]]
+    assert len(admitted) == len(tables["hosp/admissions.csv.gz"])
+    assert len(set(patients)) == len(patients) and set(patients) == set(admitted.values())
+    for name in ("hosp/drgcodes.csv.gz", "hosp/diagnoses_icd.csv.gz", "note/discharge.csv.gz"):
+        assert all(admitted[row["hadm_id"]] == row["subject_id"] for row in tables[name])
+    codes = {(row["icd_code"], row["icd_version"]) for row in tables["hosp/d_icd_diagnoses.csv.gz"]}
+    assert {(row["icd_code"], row["icd_version"]) for row in tables["hosp/diagnoses_icd.csv.gz"]} <= codes
+    summaries = [row for row in tables["note/discharge.csv.gz"] if row["note_type"] == "DS"]
+    assert len(summaries) == NOTES
+
+
+def test_the_quirks_of_the_real_files_are_there(mimic: Path) -> None:
+    notes = rows(mimic, "note/discharge.csv.gz")
+    texts = [row["text"] for row in notes]
+    without = sum(sections.hospital_course(text) is None for text in texts) / len(texts)
+    assert 0.10 <= without <= 0.20
+    assert any("\nrief Hospital Course" in text for text in texts)
+    assert any("BRIEF HOSPITAL COURSE" in text for text in texts)
+    assert any("___ on Admission:" in text for text in texts)
+    assert any("Brief Hospital Course" not in t and sections.hospital_course(t) for t in texts)  # after a lab stub
+    assert 0.002 <= 1 - len(set(texts)) / len(texts) <= 0.012
+    lengths = [len(course.split()) for text in texts if (course := sections.hospital_course(text))]
+    assert 0.01 <= sum(length <= 40 for length in lengths) / len(lengths) <= 0.06
+    assert 90 <= sum(lengths) / len(lengths) <= 110
+    assert all(len(line) <= 70 for text in texts for line in (sections.hospital_course(text) or "").splitlines())
+    assert max(Counter(row["subject_id"] for row in notes).values()) >= 3
+    kinds = Counter(row["drg_type"] for row in rows(mimic, "hosp/drgcodes.csv.gz"))
+    assert {"HCFA", "HCFA ", "APR", "APR "} == set(kinds)
+
+
+def test_descriptions_are_shorthand_and_a_few_are_no_v34_title(mimic: Path) -> None:
+    raw = [row for row in rows(mimic, "hosp/drgcodes.csv.gz") if row["drg_type"].strip() == "HCFA"]
+    exact = sum(row["description"] in ms_drg.BY_TITLE for row in raw) / len(raw)
+    unmapped = sum(match(row["description"]) is None for row in raw) / len(raw)
+    assert exact < 0.5
+    assert 0.005 <= unmapped <= 0.06
+    for row in raw:
+        drg_found = match(row["description"])
+        assert drg_found is None or drg_found.number == row["drg_code"]
+
+
+def test_labels_are_60_to_100_titles_in_families_that_contain_each_other() -> None:
+    titles = [title for family in FAMILIES for title in family.titles()]
+    assert 60 <= len(titles) <= 100
+    for family in FAMILIES:
+        for severity in (MCC, CC, NEITHER):
+            found = ms_drg.BY_TITLE[family.title(severity)]
+            assert int(found.number) == family.drg_number(severity)
+    assert sum(a != b and a in b for a in titles for b in titles) >= 4
+    assert {len(family.titles()) for family in FAMILIES} == {1, 2, 3}
+
+
+def test_icd_codes_exist_and_span_15_chapters() -> None:
+    principal = [code for family in FAMILIES for code in family.conditions.values()]
+    others = [code for group in (*COMORBIDITIES.values(), BACKGROUND) for code in group.values()]
+    assert 100 <= len(set(principal)) <= 150
+    assert all(simple_icd_10_cm.is_valid_item(code) and simple_icd_10_cm.is_leaf(code) for code in principal + others)
+    assert len({simple_icd_10_cm.get_ancestors(code)[-1] for code in principal}) >= 15
+
+
+def test_the_principal_code_is_that_of_the_condition_in_the_note(mimic: Path) -> None:
+    phrases = {code.replace(".", ""): phrase for family in FAMILIES for phrase, code in family.conditions.items()}
+    first = {
+        row["hadm_id"]: row["icd_code"]
+        for row in rows(mimic, "hosp/diagnoses_icd.csv.gz")
+        if row["seq_num"] == "1" and row["icd_version"] == "10"
+    }
+    notes = [n for n in rows(mimic, "note/discharge.csv.gz") if n["note_type"] == "DS" and n["hadm_id"] in first]
+    for note in notes:
+        assert phrases[first[note["hadm_id"]]] in sections.unwrapped(note["text"])
+
+
+def test_a_keyword_reader_reaches_70_to_90_percent_and_the_majority_less_than_10(mimic: Path) -> None:
+    truth = {row["hadm_id"]: row["ground_truth"] for row in traces(mimic)}
+    right = total = 0
+    for note in rows(mimic, "note/discharge.csv.gz"):
+        course = sections.hospital_course(note["text"])
+        if course and int(note["hadm_id"]) in truth:
+            total += 1
+            right += keyword_reader(sections.unwrapped(course)) == truth[int(note["hadm_id"])]
+    assert 0.70 <= right / total <= 0.90
+    assert Counter(truth.values()).most_common(1)[0][1] / len(truth) < 0.10
+
+
+def test_every_style_has_a_trace_per_coded_admission_with_a_course(mimic: Path) -> None:
+    by_style = {style: {row["hadm_id"] for row in traces(mimic, style)} for style in
+                ("cot_first", "answer_first", "differential")}  # fmt: skip
+    assert by_style["cot_first"] == by_style["answer_first"] == by_style["differential"]
+    coded = {int(r["hadm_id"]) for r in rows(mimic, "hosp/drgcodes.csv.gz") if r["drg_type"].strip() == "HCFA"}
+    notes = rows(mimic, "note/discharge.csv.gz")
+    assert {int(n["hadm_id"]) for n in notes if sections.hospital_course(n["text"])} & coded <= by_style["cot_first"]
+    for row in schema.read_traces(mimic / "traces.parquet").to_pylist():
+        assert row["accepted"] == (row["answer"] == row["ground_truth"])
+        assert not any(tag in row["reasoning"] for tag in ("<think>", "</think>", "<answer>", "</answer>"))
+        assert 25 <= len(row["reasoning"].split()) <= (60 if row["style"] != "differential" else 130)
+
+
+def test_reasonings_earn_what_their_style_earns(mimic: Path) -> None:
+    for style, penalised in (("cot_first", False), ("answer_first", True)):
+        for row in traces(mimic, style):
+            text = completion("drg", row["reasoning"], row["answer"])
+            score = drg.compute_score("mimic_drg", text, row["ground_truth"], accuracy="strict", cot_first_penalty=0.5)
+            assert score["score"] == (2.0 if row["accepted"] else 0.0) - 0.5 * penalised, row["reasoning"]
+    for row in traces(mimic, "differential"):
+        assert row["reasoning"].count(f"[{row['answer']}]") == 2
+        assert row["reasoning"].count("[") == 6
+
+
+def test_overlooking_is_wrong_but_consistent_and_worded_like_a_true_case(mimic: Path) -> None:
+    lowest = {title: family.title(NEITHER) for family in FAMILIES for title in family.titles()}
+    cases = traces(mimic)
+    decisive = [row for row in cases if row["ground_truth"] != lowest[row["ground_truth"]]]
+    missed = [row for row in decisive if not row["accepted"]]
+    assert 0.4 <= len(missed) / len(decisive) <= 0.6
+    assert len(missed) == sum(not row["accepted"] for row in cases)
+    assert all(row["answer"] == lowest[row["ground_truth"]] for row in missed)
+    nothing = "Among the secondary diagnoses, nothing changes the group."
+    assert all(nothing in row["reasoning"] for row in missed)
+    assert any(nothing in row["reasoning"] for row in cases if row["accepted"])
+
+
+def test_overlook_0_gives_only_right_traces_and_the_same_notes(tmp_path: Path, mimic: Path) -> None:
+    synthesize(tmp_path / "mimic", "--notes", NOTES, "--overlook", 0)
+    assert all(row["accepted"] for row in traces(tmp_path / "mimic"))
+    for name in FILES:
+        assert (tmp_path / "mimic" / name).read_bytes() == (mimic / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--notes", 0), ("--words", 10), ("--overlook", 1.5), ("--overlook", "nan")]
+)
+def test_bad_arguments_are_a_sentence_and_write_nothing(tmp_path: Path, option: str, value: object) -> None:
+    assert_refused(run_command("data_prep.synthesize", "--out", tmp_path / "out", option, value), option)
+    assert list(tmp_path.iterdir()) == []
