@@ -111,7 +111,7 @@ def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:
 
 
 def _missing(found: pa.DataType, want: pa.DataType) -> str | None:
-    """How a type falls short; further struct fields are allowed (mimic_icd rows carry the note), absent ones are not."""
+    """How a type falls short; further struct fields are allowed (mimic_icd rows carry the note), absent ones not."""
     if pa.types.is_null(found) or found == want:
         return None
     if pa.types.is_struct(want) and pa.types.is_struct(found):

@@ -51,7 +51,7 @@ def test_further_fields_are_allowed_and_absent_or_mistyped_ones_are_named(tmp_pa
     with pytest.raises(UserError, match="extra_info lacks split, hadm_id"):
         schema.read(path)
     pq.write_table(pa.Table.from_pylist([{**ROW, "prompt": "A note."}]), path)
-    with pytest.raises(UserError, match="prompt is string, not a list"):
+    with pytest.raises(UserError, match="prompt is string, not list"):
         schema.read(path)
 
 

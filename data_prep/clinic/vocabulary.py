@@ -61,12 +61,12 @@ FAMILIES = (
     Family("G.I. HEMORRHAGE", 377, THREE, {
         "a bleeding gastric ulcer": "K25.4",
         "a bleeding duodenal ulcer": "K26.4",
-        "a diverticular bleed": "K57.31",
-        "melena": "K92.1",
+        "a bleeding diverticulum": "K57.31",
+        "bleeding of unknown source": "K92.2",
     }),
     Family("RENAL FAILURE", 682, THREE, {
-        "acute kidney injury": "N17.9",
-        "acute cortical necrosis": "N17.1",
+        "acute renal failure": "N17.9",
+        "renal failure from cortical necrosis": "N17.1",
         "chronic renal failure": "N18.9",
     }),
     Family("MAJOR JOINT REPLACEMENT OR REATTACHMENT OF LOWER EXTREMITY", 469, MCC_OR_NOT, {
@@ -76,35 +76,35 @@ FAMILIES = (
         "left hip arthritis needing replacement": "M16.12",
     }),
     Family("CHRONIC OBSTRUCTIVE PULMONARY DISEASE", 190, THREE, {
-        "an exacerbation of obstructive lung disease": "J44.1",
+        "worsening obstructive lung disease": "J44.1",
         "obstructive lung disease with bronchitis": "J44.0",
-        "worsening emphysema": "J43.9",
+        "obstructive lung disease with emphysema": "J43.9",
     }),
     Family("INTRACRANIAL HEMORRHAGE OR CEREBRAL INFARCTION", 64, THREE, {
         "an ischemic stroke": "I63.9",
         "an embolic stroke": "I63.40",
-        "a subdural hematoma": "I62.00",
-        "a basal ganglia hemorrhage": "I61.0",
+        "a thrombotic stroke": "I63.30",
+        "a hemorrhagic stroke": "I61.9",
     }, irregular=((
         "INTRACRANIAL HEMORRHAGE OR CEREBRAL INFARCTION WITH CC",
         "INTRACRANIAL HEMORRHAGE OR CEREBRAL INFARCTION WITH CC OR TPA IN 24 HOURS",
     ),)),
     Family("KIDNEY AND URINARY TRACT INFECTIONS", 689, MCC_OR_NOT, {
         "a urinary tract infection": "N39.0",
-        "acute pyelonephritis": "N10",
-        "acute cystitis": "N30.00",
+        "a urinary infection of the kidney": "N10",
+        "a urinary infection of the bladder": "N30.00",
     }),
     Family("PSYCHOSES", 885, SINGLE, {
-        "a manic episode": "F31.2",
-        "worsening schizophrenia": "F20.9",
-        "severe recurrent depression": "F33.2",
+        "manic psychosis": "F31.2",
+        "schizophrenic psychosis": "F20.9",
+        "depressive psychosis": "F33.3",
         "schizoaffective psychosis": "F25.9",
     }),
     Family("CARDIAC ARRHYTHMIA AND CONDUCTION DISORDERS", 308, THREE, {
-        "rapid atrial fibrillation": "I48.91",
-        "typical atrial flutter": "I48.3",
-        "complete heart block": "I44.2",
-        "sick sinus syndrome": "I49.5",
+        "an arrhythmia from atrial fibrillation": "I48.91",
+        "an arrhythmia from atrial flutter": "I48.3",
+        "an arrhythmia from heart block": "I44.2",
+        "an arrhythmia from a sick sinus": "I49.5",
     }),
     Family("CELLULITIS", 602, MCC_OR_NOT, {
         "cellulitis of the right leg": "L03.115",
@@ -113,9 +113,9 @@ FAMILIES = (
     }),
     Family("ESOPHAGITIS GASTROENTERITIS AND MISCELLANEOUS DIGESTIVE DISORDERS", 391, MCC_OR_NOT, {
         "viral gastroenteritis": "A08.4",
+        "bacterial gastroenteritis": "A04.9",
         "reflux esophagitis": "K21.00",
-        "severe constipation": "K59.00",
-        "colitis of unknown cause": "K52.9",
+        "gastroenteritis of unknown cause": "K52.9",
     }, irregular=((
         "ESOPHAGITIS GASTROENTERITIS AND MISCELLANEOUS DIGESTIVE DISORDERS WITHOUT MCC",
         "ESOPHAGITIS GASTROENTERISTIS AND MISCELLANEOUS DIGESTIVE DISORDERS WITHOUT MCC",
@@ -139,17 +139,17 @@ FAMILIES = (
     Family("CHEST PAIN", 313, SINGLE, {
         "chest pain of unclear cause": "R07.9",
         "pleuritic chest pain": "R07.81",
-        "precordial pain": "R07.2",
+        "precordial chest pain": "R07.2",
     }),
     Family("SEIZURES", 100, MCC_OR_NOT, {
         "a breakthrough seizure": "G40.909",
         "a first seizure": "R56.9",
-        "generalized epilepsy": "G40.309",
+        "a generalized seizure": "G40.309",
     }),
     Family("ALCOHOL DRUG ABUSE OR DEPENDENCE WITHOUT REHABILITATION THERAPY", 896, MCC_OR_NOT, {
         "alcohol withdrawal": "F10.230",
         "opioid withdrawal": "F11.23",
-        "cocaine dependence": "F14.20",
+        "alcohol dependence": "F10.20",
     }),
     Family("CIRRHOSIS AND ALCOHOLIC HEPATITIS", 432, THREE, {
         "alcoholic cirrhosis with ascites": "K70.31",
@@ -158,7 +158,7 @@ FAMILIES = (
     }),
     Family("CESAREAN SECTION", 765, EITHER_OR_NOT, {
         "a planned repeat cesarean": "O34.211",
-        "breech position at term": "O32.1XX0",
+        "breech position needing cesarean": "O32.1XX0",
         "arrest of labor needing cesarean": "O62.1",
     }, female=True),
     Family("MISCELLANEOUS DISORDERS OF NUTRITION METABOLISM  FLUIDS AND ELECTROLYTES", 640, MCC_OR_NOT, {
@@ -168,11 +168,11 @@ FAMILIES = (
     }),
     Family("PULMONARY EMBOLISM", 175, MCC_OR_NOT, {
         "a pulmonary embolism": "I26.99",
-        "a saddle embolus": "I26.92",
+        "a saddle pulmonary embolism": "I26.92",
         "a pulmonary embolism with heart strain": "I26.09",
     }),
     Family("RED BLOOD CELL DISORDERS", 811, MCC_OR_NOT, {
-        "a sickle cell crisis": "D57.00",
+        "sickle cell anemia": "D57.1",
         "iron deficiency anemia": "D50.9",
         "hemolytic anemia": "D59.9",
     }),
@@ -199,7 +199,7 @@ FAMILIES = (
     Family("OTITIS MEDIA AND URI", 152, MCC_OR_NOT, {
         "otitis media": "H66.90",
         "an upper respiratory infection": "J06.9",
-        "acute sinusitis": "J01.90",
+        "otitis of the middle ear with fluid": "H65.90",
     }),
     Family("SEPTICEMIA OR SEVERE SEPSIS WITH MV >96 HOURS", 870, SINGLE, {
         "sepsis with five days on the ventilator": "A41.89",
@@ -207,26 +207,26 @@ FAMILIES = (
     }),
     Family("DYSEQUILIBRIUM", 149, SINGLE, {
         "positional vertigo": "H81.10",
-        "inner ear inflammation": "H83.09",
-        "dizziness": "R42",
+        "vertigo from the inner ear": "H83.09",
+        "vertigo of unknown cause": "R42",
     }),
     Family("ACUTE MAJOR EYE INFECTIONS", 121, EITHER_OR_NOT, {
-        "orbital cellulitis": "H05.019",
-        "purulent endophthalmitis": "H44.009",
-        "a corneal ulcer": "H16.009",
+        "an infection of the orbit": "H05.019",
+        "an infection of the eyeball": "H44.009",
+        "an infected corneal ulcer": "H16.009",
     }),
     Family("NON-MALIGNANT BREAST DISORDERS", 600, EITHER_OR_NOT, {
         "a breast abscess": "N61.1",
-        "mastitis": "N61.0",
+        "breast inflammation": "N61.0",
         "a benign breast lump": "N63.0",
     }),
     Family("KIDNEY TRANSPLANT", 652, SINGLE, {
-        "a planned kidney transplant": "N18.6",
-        "hypertensive kidney disease needing a transplant": "I12.0",
+        "kidney failure needing a kidney transplant": "N18.6",
+        "hypertension needing a kidney transplant": "I12.0",
     }),
     Family("SIMULTANEOUS PANCREAS AND KIDNEY TRANSPLANT", 8, SINGLE, {
-        "a pancreas and kidney transplant": "E10.22",
-        "diabetic kidney disease needing both transplants": "E10.21",
+        "kidney failure needing both transplants": "E10.22",
+        "diabetes needing both transplants": "E10.21",
     }),
 )  # fmt: skip
 
