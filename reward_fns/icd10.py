@@ -86,7 +86,9 @@ def nearest(code: str, n: int = 3) -> list[str]:
 @lru_cache(maxsize=8)
 def read_codes(path: str) -> frozenset[str]:
     """The codes in a file: the first word of every line, with or without dot."""
-    with open(path, encoding="utf-8") as file:
+    with open(
+        str(path), encoding="utf-8", errors="replace"
+    ) as file:  # a number would be taken for an open file, and closed
         words = [line.replace(",", " ").split(None, 1)[:1] for line in file]
     codes = frozenset(normalise(word[0]) for word in words if word)
     wrong = next((code for code in sorted(codes) if not looks_like_code(code)), None)
