@@ -144,10 +144,10 @@ def wrapped(text: str) -> str:
 
 def fillers(rng: random.Random, case: Case, words: float) -> str:
     """Sentences that say nothing of the label, about `words` words."""
-    parts: list[str] = []
-    while sum(len(part) for part in parts) < words * 5.5:
-        parts.append(sentence(rng, rng.choice(FILLERS), case))
-    return " ".join(parts)
+    text = ""
+    while len(text) < words * 5.5:
+        text += sentence(rng, rng.choice(FILLERS), case) + " "
+    return text.rstrip()
 
 
 def labs(rng: random.Random, lines: int) -> str:
@@ -162,16 +162,16 @@ def discharge_summary(rng: random.Random, case: Case, course: str | None, words:
     """The whole note around a course; None gives a note that has none."""
     history = "\n".join(f"- {name}" for name in case.background) or "None."
     present = f"___ year old {'woman' if case.female else 'man'} who presents with {case.condition}."
-    advice = wrapped(fillers(rng, case, words / 2))
+    advice = wrapped(fillers(rng, case, words * 1.2))
     vitals = "T 98.6 HR ___ BP ___ RR 16 O2 98% RA"
-    illness = wrapped(present + " " + fillers(rng, case, words / 4))
+    illness = wrapped(present + " " + fillers(rng, case, words * 0.6))
     if rng.random() < 0.3:
-        illness += "\n \nIn the ED, initial vitals were: " + vitals + "\n" + wrapped(fillers(rng, case, words / 8))
+        illness += "\n \nIn the ED, initial vitals were: " + vitals + "\n" + wrapped(fillers(rng, case, words * 0.2))
     exam = f"{vitals}\nGeneral: alert\nLungs: clear\nHeart: regular\nAbdomen: soft"
     if rng.random() < 0.5:
         exam += f"\n \nDISCHARGE EXAM:\n{vitals}\nGeneral: walking, feels well"
     stub = course is not None and rng.random() < 0.02
-    results = labs(rng, 3 + int(words / 30)) + (f"\n___ BLOOD Calcium-9.___ {rng.choice(STUBS)}" if stub else "")
+    results = labs(rng, 3 + int(words / 12)) + (f"\n___ BLOOD Calcium-9.___ {rng.choice(STUBS)}" if stub else "")
     heading = rng.choices(
         ("Brief Hospital Course:", "rief Hospital Course:", "BRIEF HOSPITAL COURSE:"), (97, 1, 2)
     )[0]  # fmt: skip
