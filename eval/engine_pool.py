@@ -11,6 +11,7 @@ import hashlib
 import os
 import queue
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True
     rows = max(1, max(block.num_rows for block in blocks))
     calls = 1 + -(-WAITING * SEQUENCES // (rows * job.sampling["n"]))
     pool = ray.data.ActorPoolStrategy(
@@ -67,6 +69,7 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
     try:
         yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
     except RayError as error:
+        traceback.print_exception(error)  # for generate.log
         raise UserError(_sentence(error, job)) from error
 
 
@@ -176,10 +179,9 @@ def _longest(model: str) -> int:
 
 
 def _sentence(error: BaseException, job: Job) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return str(cause)
-        cause = getattr(cause, "cause", None) or cause.__cause__
+    """What went wrong in an engine: our own sentence, or the last line of the error that Ray brings."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, UserError):
+        return str(cause).splitlines()[0]  # Ray Data adds lines about its retries
     last = [line.strip() for line in str(error).splitlines() if line.strip()][-1:]
-    return f"vLLM failed on {job.model}: {' '.join(last)}; the whole story is in generate.log"
+    return f"vLLM failed on {job.model}: {' '.join(last)}; generate.log tells the whole story"

@@ -7,13 +7,13 @@ and OUT/generate.log (what vLLM and Ray say). Started again it fills in what is 
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
+from tqdm import tqdm
 
 from commands import UserError, parser, run, sha256
 from data_prep import schema
@@ -59,12 +59,15 @@ def main(argv: list[str] | None = None) -> None:
     with parts.writing(out):
         made = _run_json(out, settings, cases.num_rows, provenance.command("eval.generate", argv))
         missing = _missing(cases, parts.done(out, settings))
+        work = "all there already"
         if missing.num_rows:
-            parts.write_run(out, made)
-            _generate(missing, model, settings, args, out)
-        if not made["finished"]:
+            started = time.monotonic()
+            parts.write_run(out, made | {"finished": False})
+            tokens = _generate(missing, model, settings, args, out)
+            work = f"{missing.num_rows} now, {tokens:,} tokens in {time.monotonic() - started:.0f} s with start-up"
+        if missing.num_rows or not made["finished"]:
             parts.write_run(out, made | {"finished": True, "ended": _now()})
-    print(f"{out}: {cases.num_rows} prompts x {args.n} completions" + ("" if missing.num_rows else ", there already"))
+    print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({work})")
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -147,19 +150,20 @@ def _missing(cases: pa.Table, done: set[int]) -> pa.Table:
     return cases.filter(pa.array([index not in done for index in cases["index"].to_pylist()]))
 
 
-def _generate(missing: pa.Table, model: Path, settings: dict[str, Any], args: argparse.Namespace, out: Path) -> None:
+def _generate(missing: pa.Table, model: Path, settings: dict[str, Any], args: argparse.Namespace, out: Path) -> int:
+    """Generate what is missing; the number of tokens."""
     from eval.engine_pool import Job, complete
 
     job = Job(str(model), settings["sampling"], settings["seed"], settings["prefill"], settings["dtype"])
-    log = out / "generate.log"
     with (
-        quiet(log) as terminal,
-        _progress(missing.num_rows, args.n, terminal) as advance,
+        quiet(out / "generate.log") as terminal,
+        _Progress(missing.num_rows * args.n, terminal) as progress,
         ray_session(args.ray_address) as session,
     ):
         for table in complete(_blocks(missing, session.gpus), job, session):
             parts.add(out, table, settings)
-            advance(table)
+            progress.add(table)
+    return progress.tokens
 
 
 def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:
@@ -168,22 +172,30 @@ def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:
     return [table.slice(start, rows) for start in range(0, table.num_rows, rows)]
 
 
-@contextmanager
-def _progress(prompts: int, n: int, terminal) -> Iterator:
-    """A bar that counts completions (its rate and time left are theirs) and shows tokens per second."""
-    from tqdm import tqdm
+class _Progress:
+    """A bar that counts completions, so its rate and time left are theirs, and tells tokens per second."""
 
-    with tqdm(total=prompts * n, unit=" samples", desc="starting vLLM", file=terminal, mininterval=1) as bar:
-        started, tokens = None, 0
+    def __init__(self, completions: int, terminal: TextIO) -> None:
+        self.bar = tqdm(total=completions, unit=" samples", desc="starting vLLM", file=terminal, mininterval=1)
+        self.tokens = 0
+        self.first: tuple[float, int] | None = None  # time and tokens when the first part came: start-up is no speed
 
-        def advance(table: pa.Table) -> None:
-            nonlocal started, tokens
-            tokens += sum(sum(row) for row in table["n_tokens"].to_pylist())
-            bar.set_description("generating", refresh=False)
-            bar.set_postfix_str(f"{tokens / bar.format_dict['elapsed']:.0f} tokens/s", refresh=False)
-            bar.update(table.num_rows * n)
+    def __enter__(self) -> "_Progress":
+        return self
 
-        yield advance
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def add(self, table: pa.Table) -> None:
+        now, counts = time.monotonic(), table["n_tokens"].to_pylist()
+        self.tokens += sum(map(sum, counts))
+        if self.first is None:
+            self.first = now, self.tokens
+        elif now > self.first[0]:
+            speed = (self.tokens - self.first[1]) / (now - self.first[0])
+            self.bar.set_postfix_str(f"{speed:,.0f} tokens/s", refresh=False)
+        self.bar.set_description("generating", refresh=False)
+        self.bar.update(sum(map(len, counts)))
 
 
 def _now() -> str:
