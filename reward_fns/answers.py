@@ -55,8 +55,9 @@ def parse(completion: str, tag: str = "answer", prefill: str = "") -> Answer:
     text = body[start + len(opening) : stop].strip()
     if not reasoning or (gap and not gap.isspace()):
         return _WRONG
-    if ("<" in reasoning and _has_tag(reasoning, any_tag)) or ("<" in text and _has_tag(text, any_tag)):
-        return _WRONG
+    for part in (reasoning, text):
+        if "<" in part and ">" in part and _has_tag(part, any_tag):
+            return _WRONG
     return Answer(True, reasoning, text)
 
 

@@ -29,7 +29,7 @@ def explain(task: str, completion: str, gold: str, **options: object) -> list[st
     if answer.format_ok:
         lines.append(f"answer     {describe(answer.text)}")
     else:
-        lines.append(f"format     {format_fault(completion, tag, prefill)}; so there is no answer")
+        lines.append(f"fault      {format_fault(completion, tag, prefill)}; so there is no answer")
     if options.get("matching") == "published":
         lines.append("matching   format and points follow the published code, faults included, not the lines above")
     fault = "  (a fault: the trainer would stop)" if result["reward_error"] else ""

@@ -38,7 +38,7 @@ _IN_FULL = {
     "CHOLECYST": ("CHOLECYST", "CHOLECYSTECTOMY"),
     "REMOVAL": ("REMOVAL", "REMOVAL OF"),
 }
-_SMALL_WORDS = frozenset("AND OR OF THE FOR EXCEPT WITH WITHOUT MCC CC CC/MCC".split())
+_SMALL_WORDS = frozenset(["AND", "OR", "OF", "THE", "FOR", "EXCEPT", "WITH", "WITHOUT", "MCC", "CC", "CC/MCC"])
 # A number before a title: "291 ", "291: ", "DRG 291 - ", "MS-DRG 291. ".
 _NUMBER = re.compile(r"(?:(?:MS-)?DRG:?\s)?\s?([0-9]{1,3})(?:\s?[:.,)\u2013\u2014-]|\s)", re.ASCII | re.IGNORECASE)
 _MOST, _LONGEST = 60, 300  # words, and characters without runs of white space, beyond which nothing can be a title

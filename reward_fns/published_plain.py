@@ -10,7 +10,7 @@ from reward_fns.ms_drg import DRGS
 
 _DRG_FORMAT = re.compile(r"\s*<think>.*</think>\s*<answer>(?:(?!</?answer>).)*</answer>\s*", re.DOTALL)
 _DRG_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_DRG_TITLES = [drg.title for drg in DRGS]
+_DRG_TITLES = {drg.title for drg in DRGS}
 _DRG_VALUES = {"dense": (1.5, 0.5, -0.5), "balanced": (1.0, 1.0, -0.5), "strict": (0.0, 0.0, 0.0)}
 
 _ICD_PAIR = re.compile(
