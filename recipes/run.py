@@ -49,6 +49,7 @@ class Progress:
         self.kept = folder.metrics
         self.fresh = folder.path / "metrics.part.jsonl"  # verl truncates its file when it starts
         self.total = folder.read()["total_steps"]
+        self.last = 0
         known = set(self.kept.read_text().splitlines()) if self.kept.exists() else set()
         left = self.fresh.read_text().splitlines() if self.fresh.exists() else []
         self._keep([line for line in left if line not in known and _is_row(line)])  # of a launcher that was killed
@@ -76,6 +77,7 @@ class Progress:
             file.writelines(f"{row}\n" for row in rows)
 
     def _show(self, step: int, data: dict[str, Any]) -> None:
+        self.last = step
         shown = [f"{name} {form.format(data[key])}" for name, key, form in COLUMNS if data.get(key) is not None]
         valid = [f"{key.rsplit('/', 1)[-1]} {data[key]:.3f}" for key in sorted(data) if key.startswith("val-core/")]
         if "timing_s/step" in data and step < self.total:
@@ -145,7 +147,7 @@ def cause_in(log: Path) -> str:
 @contextmanager
 def scratch_folder() -> Iterator[str]:
     """A folder for sockets and scratch files that is nobody else's, short enough for the name of a socket."""
-    place = tempfile.gettempdir()
+    place = os.environ.get("TMPDIR") or tempfile.gettempdir()
     if len(place) > SOCKET_ROOM:
         place = "/tmp"
     try:
@@ -190,6 +192,8 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
         finally:
             end_descendants()
             progress.close()
+            if status == 0 and progress.last < progress.total:  # Ray's driver can end so when its daemons are killed
+                fault, status = f"verl ended after step {progress.last} of {progress.total} and named no error", 1
             if status == 0:
                 folder.end("finished", 0, None)
             else:

@@ -101,10 +101,8 @@ class Watch:
         if seconds - self._busy_seconds > IDLE_CORES * (now - self._busy_at) or seconds < self._busy_seconds:
             self._busy_at, self._busy_seconds = now, seconds
         if self.hang_seconds and now - self._busy_at > self.hang_seconds:
-            names = sorted(
-                {worker.title for worker in self._workers.values() if worker.title.startswith("ray::Worker")}
-            )
-            return f"no worker has done anything for {self.hang_seconds:.0f} s ({', '.join(names) or 'none started'})"
+            titles = sorted({worker.title for worker in self._workers.values() if _is_worker(worker.title)})
+            return f"no worker has done anything for {self.hang_seconds:.0f} s ({', '.join(titles) or 'none started'})"
         return None
 
 

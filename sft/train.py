@@ -7,14 +7,15 @@ Keys of the YAML are those of trl's SFTConfig and of `Source` below; `--key valu
 killed goes on from its last checkpoint when it is started again; a finished one is refused unless --fresh true.
 """
 
+import difflib
 import json
 import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from commands import UserError, existing, run, sha256, whole_file
 from sft.examples import check_lengths, load
@@ -30,9 +31,7 @@ class Source:
     """What is trained on what."""
 
     model: str = field(metadata={"help": "folder or hub name of the model to start from"})
-    cases: str = field(
-        metadata={"help": "parquet with prompt and completion, or cases to join with traces"}
-    )
+    cases: str = field(metadata={"help": "parquet with prompt and completion, or cases to join with traces"})
     traces: str | None = field(default=None, metadata={"help": "parquet of reasoning traces"})
     style: str = field(default="cot_first", metadata={"help": "which traces: cot_first, answer_first or differential"})
     only_accepted: bool = field(default=True, metadata={"help": "leave out traces whose answer is not the gold"})
@@ -46,18 +45,33 @@ def parse(argv: list[str] | None) -> tuple[Source, "SFTConfig"]:
 
     words = list(sys.argv[1:] if argv is None else argv)
     parser = TrlParser((Source, SFTConfig), description=__doc__)
+    parser.error = _refuse  # a sentence in place of 150 lines of usage
     if "--config" not in words:
-        return parser.parse_args_and_config(words)
+        return _parsed(parser, words)
     index = words.index("--config") + 1
     path = existing(words[index] if index < len(words) else "", "the configuration", "name one after --config")
+    settings = OmegaConf.load(path)
+    known = [field.name for kind in (Source, SFTConfig) for field in fields(kind)]
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise UserError(f"{path}: there is no key {key}" + (f", did you mean {near[0]}?" if near else ""))
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as resolved:
-        resolved.write(OmegaConf.to_yaml(OmegaConf.load(path), resolve=True))
+        resolved.write(OmegaConf.to_yaml(settings, resolve=True))
         resolved.flush()
         words[index] = resolved.name
-        try:
-            return parser.parse_args_and_config(words)
-        except ValueError as error:
-            raise UserError(f"{path}: {str(error).replace(resolved.name, str(path))}") from error
+        return _parsed(parser, words)
+
+
+def _parsed(parser: Any, words: list[str]) -> tuple[Source, "SFTConfig"]:
+    try:
+        return parser.parse_args_and_config(words)
+    except ValueError as error:  # trl's, and transformers' of values that do not fit each other
+        raise UserError(f"{' '.join(str(error).split())}; see --help") from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}; see --help")
 
 
 def train(source: Source, config: "SFTConfig") -> None:
