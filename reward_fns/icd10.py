@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 NONE: frozenset[str] = frozenset()
 
+_LONGEST = 7  # characters of a code without its dot
+
 _SHAPE = re.compile("[A-Z](?:[0-9][0-9A-Z]|[A-Z][0-9])[0-9A-Z]{0,4}")  # also C7A.00, Z3A.01, QA0.01
 
 
@@ -35,7 +37,7 @@ class Table(NamedTuple):
 def normalise(code: str) -> str:
     """Upper case, without dots and white space; what is not ASCII is no code and keeps its case."""
     if not code.isalnum():
-        code = "".join(code.replace(".", "").split())
+        code = "".join(code.replace(".", " ").split(None, _LONGEST + 1))  # more pieces are no code and stay apart
     return code.upper() if code.isascii() else code
 
 
@@ -74,7 +76,7 @@ def overlap(one: str, other: str) -> int:
 
 def nearest(code: str, n: int = 3) -> list[str]:
     """Codes that share the longest prefix with a text, the shortest first, for error messages."""
-    wanted, ordered = normalise(str(code))[:7], table().ordered
+    wanted, ordered = normalise(str(code))[:_LONGEST], table().ordered
     for length in range(len(wanted), 0, -1):
         at = bisect_left(ordered, wanted[:length])
         near = [near for near in islice(ordered, at, at + 500) if near.startswith(wanted[:length])]

@@ -161,6 +161,7 @@ COT_FIRST = [
     ("word " * 44 + MCC, MCC, True),  # the title is words 45 to 50
     ("word " * 45 + MCC, MCC, False),  # its last word is word 51
     (LATE + MCC, MCC, False),
+    (LATE + MCC + " is what fits best here", MCC, False),
     (" \n" * 1000 + MCC, MCC, True),  # white space is no word
     ("CHEST PAIN is what he came with", MCC, True),  # in capitals
     ("He came with chest pain and fever", MCC, False),  # symptoms

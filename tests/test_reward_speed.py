@@ -52,10 +52,14 @@ def test_no_long_completion_takes_long(task, tag, bound):
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "tag", "bound"), TASKS)
 def test_no_long_completion_takes_longer_than_promised_and_twice_the_length_takes_twice_the_time(task, tag, bound):
-    single, double = (slowest_ms(task, tag, length, repeats=15) for length in (bench.LONG, 2 * bench.LONG))
+    single, double = ({}, {})
+    for _ in range(10):  # the best of several rounds, since other work on the machine only ever adds time
+        for best, length in ((single, bench.LONG), (double, 2 * bench.LONG)):
+            for name, spent in slowest_ms(task, tag, length, repeats=3).items():
+                best[name] = min(spent, best.get(name, spent))
     for name, spent in single.items():
         assert spent < LONG_MS, name
-        assert double[name] < 2 * spent * 1.3 + 0.2, name  # a third for the caches, 0.2 ms for what costs nothing
+        assert double[name] < 2 * spent * 1.25 + 0.1, name  # a quarter for the caches, 0.1 ms for what costs nothing
 
 
 def test_the_time_of_a_long_completion_grows_no_faster_than_its_length():
