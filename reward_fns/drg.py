@@ -76,7 +76,8 @@ def _score(completion: str, title: str, table: dict[str, float], matching: str, 
         shares = status and gold.status != ms_drg.NO_STATUS
         row = "right" if acc else "base" if base else "status" if shares else "nothing"
     if matching == "published":
-        parts = published.drg_parts(with_prefill(completion, prefill))
+        # What is right here is right there too, and its one pair of answer tags is the first.
+        parts = (reasoning, text) if right else published.drg_parts(with_prefill(completion, prefill))
         right = parts is not None
         if right:
             reasoning, text = parts
