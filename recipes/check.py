@@ -44,6 +44,7 @@ ADDED_KEYS = {
     "actor_rollout_ref.rollout.engine_kwargs": "vLLM's engine arguments",
     "data.apply_chat_template_kwargs": "the tokenizer's chat template",
     "ray_kwargs.ray_init": "ray.init",
+    "trainer.v1.medcode": "verl_ext.trainer",
 }
 # Keys that verl 0.9.1 accepts and ignores, and what works in their place.
 DEAD_KEYS = {

@@ -111,13 +111,12 @@ class RunFolder:
 
 
 def total_steps(config: DictConfig) -> int:
-    """Optimiser steps of the whole run: what is set, or the epochs over the training file."""
+    """Optimiser steps of the whole run: the epochs over the training file, or fewer when that is set."""
     import pyarrow.parquet as pq
 
-    if config.trainer.total_training_steps:
-        return int(config.trainer.total_training_steps)
     rows = pq.ParquetFile(str(config.data.train_files)).metadata.num_rows
-    return rows // config.data.train_batch_size * config.trainer.total_epochs
+    steps = rows // config.data.train_batch_size * config.trainer.total_epochs
+    return min(steps, config.trainer.total_training_steps or steps)
 
 
 def _commit() -> dict[str, Any]:

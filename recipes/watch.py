@@ -16,7 +16,7 @@ import psutil
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 DEATH_GRACE = 15.0  # seconds in which a run that ends by itself may outlive its workers
 STOP_GRACE = 30.0  # seconds a worker may stand stopped (SIGSTOP, a debugger)
-IDLE_CORES = 0.25  # all workers together use less than this only when they wait for each other
+IDLE_CORES = 0.15  # all processes together use less than this only when they wait for each other
 DAEMONS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray starts and ends them as it likes
 
 
@@ -97,7 +97,7 @@ class Watch:
                 del self._workers[pid]
 
     def _hang(self, now: float) -> str | None:
-        seconds = sum(worker.seconds for worker in self._workers.values() if _is_worker(worker.title))
+        seconds = sum(worker.seconds for worker in self._workers.values())  # the driver's, too: it starts them
         if seconds - self._busy_seconds > IDLE_CORES * (now - self._busy_at) or seconds < self._busy_seconds:
             self._busy_at, self._busy_seconds = now, seconds
         if self.hang_seconds and now - self._busy_at > self.hang_seconds:

@@ -105,8 +105,9 @@ def test_a_finished_run_is_not_overwritten(run: tuple[subprocess.CompletedProces
 
 @pytest.mark.slow
 def test_a_broken_weight_sync_would_be_noticed(world: World, tmp_path: Path) -> None:
-    plugins = "ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES='verl_ext.cpu,tests.broken_sync'"
-    done = launch(world, tmp_path, "name=broken", plugins)
+    plugins = "'verl_ext.cpu,verl_ext.trainer,tests.broken_sync'"
+    key = "ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES"
+    done = launch(world, tmp_path, "name=broken", f"{key}={plugins}")
     assert done.returncode == 0, done.stderr
     assert all(row[CORRELATION] < 0.9 for row in metrics(tmp_path / RECIPE / "broken"))
 
