@@ -108,7 +108,7 @@ def check_overlaps(folder: Path, tables: dict[str, pa.Table], kind: str) -> list
             both = set(infos(table, "index")) & set(infos(other_table, "index"))
             if both:
                 raise UserError(f"{folder}: {len(both)} cases are in both {name} and {other_name}; prepare again")
-    train = [name for name in tables if name.endswith(("full_50.parquet", "full_75.parquet"))]
+    train = [name for name in tables if name.startswith(("rl/", "sft/"))]
     for what in ("hadm_id", "subject_id"):
         both = {i for name in train for i in infos(tables[name], what)} & set(infos(test, what))
         if both and kind == "patient":

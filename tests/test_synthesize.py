@@ -16,7 +16,7 @@ from reward_fns import drg, ms_drg
 from sft.examples import completion
 from tests.conftest import assert_refused, run_command
 
-NOTES = 1200
+NOTES = 1000
 FILES = {f"hosp/{name}.csv.gz": HOSP[name] for name in HOSP} | {"note/discharge.csv.gz": NOTE["discharge"]}
 
 

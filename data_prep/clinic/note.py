@@ -120,7 +120,7 @@ def hospital_course(rng: random.Random, case: Case, words: float, short: bool = 
     if case.comorbidity:
         inner.append(sentence(rng, rng.choice(FOUND), case, c=case.comorbidity))
     if short:
-        return " ".join([opening, *inner, closing])
+        return " ".join([opening, *inner])
     absent = [c for group in COMORBIDITIES.values() for c in group if c != case.comorbidity]
     for c in rng.sample(absent, rng.choices((0, 1, 2), (55, 35, 10))[0]):
         inner.append(sentence(rng, rng.choice(NOT_FOUND), case, c=c))
