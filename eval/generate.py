@@ -10,7 +10,7 @@ import argparse
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -154,10 +154,11 @@ def _generate(missing: pa.Table, model: Path, settings: dict[str, Any], args: ar
     """Generate what is missing; the number of tokens."""
     from eval.engine_pool import Job, complete
 
+    total = missing.num_rows * args.n
     job = Job(str(model), settings["sampling"], settings["seed"], settings["prefill"], settings["dtype"])
     with (
         quiet(out / "generate.log") as terminal,
-        _Progress(missing.num_rows * args.n, terminal) as progress,
+        _Progress(desc="starting vLLM", total=total, unit=" samples", file=terminal, mininterval=1) as progress,
         ray_session(args.ray_address) as session,
     ):
         for table in complete(_blocks(missing, session.gpus), job, session):
@@ -172,30 +173,17 @@ def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:
     return [table.slice(start, rows) for start in range(0, table.num_rows, rows)]
 
 
-class _Progress:
-    """A bar that counts completions, so its rate and time left are theirs, and tells tokens per second."""
+class _Progress(tqdm):
+    """A bar that counts completions, so its rate and time left are theirs; tokens per second include the start."""
 
-    def __init__(self, completions: int, terminal: TextIO) -> None:
-        self.bar = tqdm(total=completions, unit=" samples", desc="starting vLLM", file=terminal, mininterval=1)
-        self.tokens = 0
-        self.first: tuple[float, int] | None = None  # time and tokens when the first part came: start-up is no speed
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
+    tokens = 0
 
     def add(self, table: pa.Table) -> None:
-        now, counts = time.monotonic(), table["n_tokens"].to_pylist()
+        counts = table["n_tokens"].to_pylist()
         self.tokens += sum(map(sum, counts))
-        if self.first is None:
-            self.first = now, self.tokens
-        elif now > self.first[0]:
-            speed = (self.tokens - self.first[1]) / (now - self.first[0])
-            self.bar.set_postfix_str(f"{speed:,.0f} tokens/s", refresh=False)
-        self.bar.set_description("generating", refresh=False)
-        self.bar.update(sum(map(len, counts)))
+        self.set_description("generating", refresh=False)
+        self.set_postfix_str(f"{self.tokens / self.format_dict['elapsed']:,.0f} tokens/s", refresh=False)
+        self.update(sum(map(len, counts)))
 
 
 def _now() -> str:

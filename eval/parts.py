@@ -6,6 +6,7 @@ for table in parts.read(folder): ...
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,9 +80,13 @@ def paths(folder: Path) -> list[Path]:
 def add(folder: Path, table: pa.Table, settings: dict[str, Any]) -> None:
     """Write one more part, whole and stamped with its settings."""
     last = max((int(path.stem.removeprefix("part-")) for path in paths(folder)), default=-1)
-    with whole_file(folder / f"part-{last + 1:05d}.parquet") as made:
-        stamped = table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(_stamp(settings))
-        pq.write_table(stamped, made, compression="zstd")
+    path = folder / f"part-{last + 1:05d}.parquet"
+    stamped = table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(_stamp(settings))
+    try:
+        with whole_file(path) as made:
+            pq.write_table(stamped, made, compression="zstd")
+    except OSError as error:  # a full disk, most likely; pyarrow does not say which file
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
 
 
 def read(folder: Path, settings: dict[str, Any], columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
