@@ -83,7 +83,7 @@ class RunFolder:
             overrides=self.overrides,
             fingerprint=self.print,
             command=f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}",
-            **_commit(),
+            **commit(),
             versions=_versions(),
             hardware=_hardware(self.config),
             data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
@@ -119,7 +119,9 @@ def total_steps(config: DictConfig) -> int:
     return min(steps, config.trainer.total_training_steps or steps)
 
 
-def _commit() -> dict[str, Any]:
+def commit() -> dict[str, Any]:
+    """The commit of this repository, and whether files differ from it."""
+
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(RECIPES), *words], capture_output=True, text=True).stdout.strip()
 

@@ -107,6 +107,12 @@ class Watch:
 
 
 def _title(process: psutil.Process) -> str:
+    """What a process calls itself; a fork that still bears its parent's title is no worker, but a helper of one."""
+    title, parent = _words(process), process.parent()
+    return f"fork of {title}" if parent is not None and _words(parent) == title else title
+
+
+def _words(process: psutil.Process) -> str:
     words = process.cmdline()
     return words[0].split(".", 1)[0] if words and "::" in words[0] else process.name()
 

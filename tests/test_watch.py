@@ -26,6 +26,7 @@ def worker(title: str, code: str = WORKER) -> subprocess.Popen[str]:
 def short_graces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(watch, "DEATH_GRACE", 0.5)
     monkeypatch.setattr(watch, "STOP_GRACE", 0.5)
+    monkeypatch.setattr(watch, "IDLE_CORES", 0.02)  # a busy machine may leave a worker little
     yield
     end_descendants(grace=2)
 
@@ -71,6 +72,16 @@ def test_ray_may_end_its_idle_processes() -> None:
     assert eye.fault() is None
     idle.kill()
     assert fault_within(eye, 1.5) is None
+
+
+def test_a_fork_of_a_worker_may_end() -> None:
+    eye = Watch(hang_seconds=0)
+    code = "import os, setproctitle, sys, time; setproctitle.setproctitle({title!r})\n"
+    code += "pid = os.fork()\nif pid == 0: time.sleep(1.5); os._exit(0)\n"
+    code += "print('up', flush=True); os.waitpid(pid, 0); time.sleep(600)"
+    parent = worker("ray::TaskRunnerV1.run", code)
+    assert eye.fault() is None and len(psutil.Process(parent.pid).children()) == 1
+    assert fault_within(eye, 4) is None and not psutil.Process(parent.pid).children()
 
 
 def test_orphans_are_found_and_ended() -> None:
