@@ -1,4 +1,4 @@
-"""Make a Qwen2-architecture model of a few million parameters for the CPU, untrained, with a tokenizer of its own.
+"""Make a Qwen2-architecture model of a million parameters for the CPU, untrained, with a tokenizer of its own.
 
     python -m data_prep.tiny_model --note data/synthetic/note --out models/tiny
 
@@ -102,6 +102,8 @@ def build_model(tokenizer: Any, hidden: int, layers: int, seed: int) -> Any:
         num_key_value_heads=hidden // HEAD,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
+        # about 1/sqrt(hidden): with the 0.02 of wide models, attention stays flat for most of a short training
+        initializer_range=0.08,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -127,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     arguments.add_argument("--out", type=Path, required=True, help="the model folder to write")
     arguments.add_argument("--vocab", type=int, default=2048, help="size of the vocabulary (default 2048)")
-    arguments.add_argument("--hidden", type=int, default=192, help=f"width, a multiple of {HEAD} (default 192)")
+    arguments.add_argument("--hidden", type=int, default=128, help=f"width, a multiple of {HEAD} (default 128)")
     arguments.add_argument("--layers", type=int, default=4, help="layers (default 4)")
     arguments.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
     options = arguments.parse_args(argv)

@@ -1,0 +1,50 @@
+"""The README tells the truth: its commands exist, its paths are there, its example of a reward works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, World, run_command
+
+README = (ROOT / "README.md").read_text()
+MODULES = sorted(set(re.findall(r"python -m ((?:data_prep|eval|recipes|reward_fns|sft)\.\w+)", README)))
+MODULES += ["sft.train", "recipes.run", "recipes.smoke", "data_prep.synthesize", "data_prep.tiny_model"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.replace("\n   ", "\n"), re.DOTALL)
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES, *re.findall(r"-m (sft\.\w+)", README)}))
+def test_every_command_has_a_help_with_an_example(module: str) -> None:
+    done = run_command(module, "--help")
+    assert done.returncode == 0 and f"-m {module}" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z-]+)", README)) - {"it"}))
+def test_every_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"(?:recipes|verl_ext)/[\w/.]+\.(?:yaml|sh|py)", README))))
+def test_every_path_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_launched_recipes_exist() -> None:
+    names = re.findall(r"launch\.sh (\w+/\w+)", README)
+    assert names and all((ROOT / "recipes" / f"{name}.yaml").exists() for name in names)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 250
+
+
+def test_the_example_of_a_reward_passes_the_check(world: World, tmp_path: Path) -> None:
+    (tmp_path / "my_reward.py").write_text(blocks("python")[0])
+    command = next(block for block in blocks("bash") if "my_reward.py" in block).replace("\\\n", " ")
+    words = [word.strip("'") for word in command.split()][2:]
+    words = [word.replace("my_reward.py", str(tmp_path / "my_reward.py")) for word in words]
+    done = run_command("recipes.check", *words, **world.environment(tmp_path))
+    assert done.returncode == 0, done.stderr
