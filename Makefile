@@ -47,8 +47,8 @@ demo: $(STAMP) ## synthetic MIMIC -> SFT -> GRPO with verl -> evaluation -> repo
 test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-full: $(STAMP) lint ## everything, the slow tests too; goes on after the last one that passed
-	@$(BIN)/python -m pytest --stepwise
+test-full: $(STAMP) lint ## everything, the slow tests too; started again it leaves out slow ones that passed
+	@$(BIN)/python -m pytest --resume
 
 smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what already passed
 	@$(BIN)/python -m recipes.smoke

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,39 @@ def assert_refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
     assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
     for text in said:
         assert text in errors[0], errors[0]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--resume", action="store_true", help="leave out slow tests that passed at this clean commit")
+
+
+def _clean_commit() -> str | None:
+    """The commit when no file differs from it: only then does an earlier pass still count."""
+    commit, dirty = (
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+    )
+    return commit if commit and not dirty else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    commit = _clean_commit()
+    if not config.getoption("--resume") or commit is None or config.cache is None:
+        return
+    passed = set(config.cache.get(f"medcode/{commit}", []))
+    again = [item for item in items if item.nodeid not in passed]
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+    items[:] = again
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    commit = _clean_commit() if report.when == "call" and report.passed and item.get_closest_marker("slow") else None
+    if commit and item.config.cache is not None:  # written at once: a killed `make test-full` goes on from here
+        passed = item.config.cache.get(f"medcode/{commit}", [])
+        item.config.cache.set(f"medcode/{commit}", [*passed, item.nodeid])
 
 
 @dataclass(frozen=True)
