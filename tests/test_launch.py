@@ -113,6 +113,19 @@ def test_a_broken_weight_sync_would_be_noticed(world: World, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_a_faulty_reward_stops_the_run_before_the_policy_is_updated(world: World, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(
+        "def compute_score(data_source, solution_str, ground_truth, extra_info=None, *, accuracy):\n"
+        "    return {'score': 0.0, 'acc': 0.0, 'pred': '', 'reward_error': 1.0}\n"
+    )
+    path = f"reward.custom_reward_function.path={tmp_path / 'faulty.py'}"
+    done = launch(world, tmp_path, "name=faulty", path)
+    assert done.returncode == 1
+    assert "RewardError: 100.0% of the rewards of step 1" in done.stderr and "not updated" in done.stderr
+    assert not metrics(tmp_path / RECIPE / "faulty")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("worker", ["VLLM::EngineCore", "VLLM::Worker", "ray::WorkerDict", "ray::vLLMHttpServer"])
 def test_a_killed_worker_ends_the_run_and_is_named(world: World, tmp_path: Path, worker: str) -> None:
     launcher = start(world, tmp_path)

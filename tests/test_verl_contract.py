@@ -17,6 +17,9 @@ SYMBOLS = [
     ("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", "BucketedWeightReceiver.receive_weights"),
     ("vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm"),
     ("verl.trainer.main_ppo", "main"),
+    ("verl.trainer.ppo.v1", "register_trainer"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._build_replay_buffer"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._update_actor"),
     ("verl.utils.tracking", "FileLogger"),
 ]
 # Source text on which a seam depends: where verl would no longer say this, the seam would silently do nothing.
@@ -26,6 +29,8 @@ SOURCES = [
     ("verl.workers.engine.fsdp.transformer_impl", "CPUOffloadPolicy(pin_memory=True)"),
     ("verl.workers.rollout.vllm_rollout.bucketed_weight_transfer", "on_bucket_received(weights, is_last)"),
     ("vllm.model_executor.layers.linear", "import dispatch_cpu_unquantized_gemm"),
+    ("verl.trainer.ppo.v1.replay_buffer", "time.sleep(self.poll_interval)"),
+    ("verl.trainer.ppo.v1.trainer_base", 'self.trainer_mode == "sync"'),
     ("verl.utils.tracking", "VERL_FILE_LOGGER_PATH"),
     ("verl.utils.debug.metrics", "training/rollout_actor_probs_pearson_corr"),
 ]

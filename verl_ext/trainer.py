@@ -1,11 +1,12 @@
 """The recipes' trainer: verl's synchronous one, which also says what a reward is made of and never trains on a fault.
 
     trainer.v1.trainer_mode: medcode      # with VERL_USE_EXTERNAL_MODULES=verl_ext.trainer
-    trainer.v1.medcode.max_reward_error: 0.01
+    trainer.v1.medcode: {max_reward_error: 0.01, poll_seconds: 2}   # and their defaults
 
 verl logs the components of a reward (accuracy, format, …) in validation only; here those of every training batch become
 metrics, `reward/NAME/mean`. A reward that failed says so (`reward_error`); a batch in which more than max_reward_error
-of the completions say so stops the run before it can change the policy, because verl would train on the fault.
+of the completions say so stops the run before it can change the policy, because verl would train on the fault. Finished
+rollouts are looked for every poll_seconds: verl's two seconds are long where a step takes five.
 """
 
 import types
@@ -53,15 +54,20 @@ def register(trainer_base: types.ModuleType) -> None:
 
     class RecipeTrainer(PPOTrainerSync):
         def __init__(self, config: Any) -> None:
-            self.max_reward_error = config.trainer.v1.get(MODE, {}).get("max_reward_error", MAX_REWARD_ERROR)
+            self.settings = config.trainer.v1.get(MODE, {})
             with open_dict(config):  # in six places verl takes any mode not called "sync" for an asynchronous one
                 config.trainer.v1.trainer_mode = "sync"
             super().__init__(config)
 
+        def _build_replay_buffer(self) -> Any:
+            buffer = super()._build_replay_buffer()
+            buffer.poll_interval = self.settings.get("poll_seconds", buffer.poll_interval)
+            return buffer
+
         def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
             means = component_means(self._reward_infos(batch))
             metrics.update(means)
-            stop_on_faults(means, self.global_steps, self.max_reward_error)
+            stop_on_faults(means, self.global_steps, self.settings.get("max_reward_error", MAX_REWARD_ERROR))
             return super()._update_actor(batch, metrics)
 
         def _reward_infos(self, batch: Any) -> list[Mapping[str, Any]]:
