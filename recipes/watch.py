@@ -109,7 +109,9 @@ class Watch:
 def _title(process: psutil.Process) -> str:
     """What a process calls itself; a fork that still bears its parent's title is no worker, but a helper of one."""
     title, parent = _words(process), process.parent()
-    return f"fork of {title}" if parent is not None and _words(parent) == title else title
+    # a process about to run another program shows its name alone, which the kernel cuts at 15 characters
+    is_fork = parent is not None and "::" in title and _words(parent).startswith(title)
+    return f"fork of {title}" if is_fork else title
 
 
 def _words(process: psutil.Process) -> str:

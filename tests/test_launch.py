@@ -161,6 +161,18 @@ def test_a_killed_launcher_leaves_nothing_running(world: World, tmp_path: Path) 
     assert not still_running(processes)
 
 
+@pytest.mark.slow
+def test_somebody_elses_ray_on_the_machine_does_not_matter(world: World, tmp_path: Path) -> None:
+    ray = [str(Path(sys.executable).with_name("ray"))]
+    theirs = ["start", "--head", "--num-cpus=1", "--include-dashboard=false", f"--temp-dir={tmp_path / 'r'}", "--block"]
+    with subprocess.Popen([*ray, *theirs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as cluster:
+        time.sleep(15)
+        assert cluster.poll() is None
+        done = launch(world, tmp_path / "runs", "name=beside", "trainer.total_training_steps=1")
+        assert done.returncode == 0 and cluster.poll() is None, done.stderr
+        cluster.terminate()
+
+
 BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
     (("drg_sapphire/strikt",), {}, ("strikt", "did you mean drg_sapphire/strict")),
     ((RECIPE, "hardware=cpuu"), {}, ("cpuu", "cpu, h100x4")),
