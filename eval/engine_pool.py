@@ -22,9 +22,8 @@ import pyarrow as pa
 from commands import UserError
 from eval.ray_session import Session
 
-# Sequences that an engine decodes at once, and those waiting for it, in multiples: so it stays full between blocks.
-SEQUENCES = 256
-WAITING = 2
+# Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
+SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,22 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
-    rows = max(1, max(block.num_rows for block in blocks))
-    calls = 1 + -(-WAITING * SEQUENCES // (rows * job.sampling["n"]))
+    rows = max(block.num_rows for block in blocks)
+    sequences = SEQUENCES_ON_GPU if session.gpus else SEQUENCES_ON_CPU
+    calls = 1 + -(-2 * sequences // (rows * job.sampling["n"]))
     pool = ray.data.ActorPoolStrategy(
         size=max(1, min(session.gpus, len(blocks))),
         max_concurrent_calls_per_actor=calls,
         max_tasks_in_flight_per_actor=calls + 1,
         enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
     )
-    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     done = ray.data.from_arrow(list(blocks)).map_batches(
         Engine,
-        batch_size=None,
+        batch_size=rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(job, 0 if session.gpus else threads),
+        fn_constructor_args=(job, sequences, 0 if session.gpus else threads),
         num_cpus=1,
         num_gpus=1 if session.gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
@@ -76,7 +76,7 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
-    def __init__(self, job: Job, cpu_threads: int) -> None:
+    def __init__(self, job: Job, sequences: int, cpu_threads: int) -> None:
         os.environ.update(_environment(cpu_threads))
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -87,7 +87,7 @@ class Engine:
             "dtype": job.dtype,
             "generation_config": "vllm",  # never the checkpoint's: sampling is what the job says
             "enable_prefix_caching": True,
-            "max_num_seqs": SEQUENCES,
+            "max_num_seqs": sequences,
             "disable_log_stats": True,
         }
         if cpu_threads:
@@ -164,6 +164,7 @@ def _environment(cpu_threads: int) -> dict[str, str]:
     if cpu_threads:
         settings |= {
             "OMP_NUM_THREADS": str(cpu_threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin cost most of the speed when others use the cores
             "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a second process would import vLLM again
