@@ -36,6 +36,11 @@ FIXED = {
 
 def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
+    out = Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a folder")
+    if Path(args.data).is_dir():
+        raise UserError(f"--data {args.data} is a folder; give one parquet file")
     table = schema.read(args.data)
     cases = _cases(table, args.limit, args.data)
     model = provenance.model_folder(args.model)
@@ -54,7 +59,6 @@ def main(argv: list[str] | None = None) -> None:
         "prefill": args.prefill,
         "dtype": dtype,
     }
-    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with parts.writing(out):
         made = _run_json(out, settings, cases.num_rows, provenance.command("eval.generate", argv))

@@ -28,8 +28,8 @@ def temporary() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def words(world: World, out: Path, **changed: object) -> list[object]:
-    given = {"data": world.data / "drg" / "test.parquet", "model": world.model, "out": out, "limit": PROMPTS, "n": N}
+def words(world: World, place: Path, **changed: object) -> list[object]:
+    given = {"data": world.data / "drg" / "test.parquet", "model": world.model, "out": place, "limit": PROMPTS, "n": N}
     given |= {"max_tokens": TOKENS, "temperature": 1.0, "top_p": 1.0} | changed
     return ["eval.generate", *(word for key, value in given.items() for word in ("--" + key.replace("_", "-"), value))]
 
@@ -141,6 +141,8 @@ def not_parquet(world: World, tmp_path: Path) -> dict:
     [
         (lambda *_: {"data": "nowhere.parquet"}, "nowhere.parquet does not exist"),
         (not_parquet, "is no parquet file"),
+        (lambda _, tmp_path: {"data": tmp_path}, "is a folder"),
+        (lambda *_: {"out": "README.md"}, "--out README.md is a file"),
         (lambda *_: {"model": "nowhere"}, "model nowhere is neither a folder nor a name"),
         (model_without("tokenizer_config.json"), "has no tokenizer_config.json"),
         (model_without("config.json"), "has no config.json"),
