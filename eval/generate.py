@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from commands import UserError, parser, run, sha256
+from commands import UserError, command_line, commit, parser, run, sha256, versions
 from data_prep import schema
 from eval import parts, provenance
 from eval.ray_session import quiet, ray_session, vllm_is_for_cpu
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     out.mkdir(parents=True, exist_ok=True)
     with parts.writing(out):
-        made = _run_json(out, settings, cases.num_rows, provenance.command("eval.generate", argv))
+        made = _run_json(out, settings, cases.num_rows, command_line("eval.generate", argv))
         missing = _missing(cases, parts.done(out, settings))
         work = "all there already"
         if missing.num_rows:
@@ -135,8 +135,8 @@ def _run_json(out: Path, settings: dict[str, Any], prompts: int, command: str) -
             "prompts": prompts,
             "finished": False,
             "command": command,
-            "commit": provenance.commit(),
-            "versions": provenance.versions(),
+            "commit": commit(),
+            "versions": versions(),
             "started": _now(),
         }
     made = parts.read_run(out)

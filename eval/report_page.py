@@ -48,7 +48,7 @@ def _about(each: Evaluation | Training) -> list[tuple[str, str]]:
         found["sampling"] = settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
         found["model"] = f"{settings['model']['name']} ({settings['model']['fingerprint'][:12]})"
         found["data"] = f"{settings['data']['name']} ({settings['data']['sha256'][:12]})"
-    found |= {key: run.get(key) for key in ("overrides", "commit", "dirty", "versions", "started", "ended")}
+    found |= {key: run.get(key) for key in ("overrides", "commit", "versions", "started", "ended")}
     return [(key, _words(value)) for key, value in found.items() if value not in (None, "", [], {})]
 
 

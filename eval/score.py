@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from commands import UserError, parser, run, whole_file
-from eval import metrics, provenance
+from commands import UserError, command_line, commit, parser, run, whole_file
+from eval import metrics
 from eval.samples import LEVELS, Samples, score_folder, write_samples
 
 TITLES = {"drg": "DRG", "base": "base DRG", "status": "CC/MCC status"}
@@ -47,8 +47,8 @@ def main(argv: list[str] | None = None) -> None:
         "ties": args.ties,
         "settings": samples.run["settings"],
         "provenance": {
-            "command": provenance.command("eval.score", argv),
-            "commit": provenance.commit(),
+            "command": command_line("eval.score", argv),
+            "commit": commit(),
             "generated": {name: samples.run.get(name) for name in ("command", "commit", "versions", "started")},
         },
     }

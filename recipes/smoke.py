@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from commands import UserError, parser, run, whole_file
+from commands import UserError, commit, parser, run, whole_file
 from recipes.compose import RECIPES, compose, recipes, unresolved
-from recipes.run_folder import commit
 
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "trainer.save_freq=-1")
 
@@ -52,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     failed = []
     for recipe in chosen:
         key = fingerprint(recipe)
-        if key in passed and not commit()["dirty"]:
+        if key in passed and not (commit() or "+").endswith("+changes"):
             print(f"{recipe}: passed before as {passed[key]['recipe']}")
             continue
         row = smoke(recipe, runs)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from commands import UserError, existing, run, sha256, whole_file
+from commands import UserError, command_line, commit, existing, run, sha256, versions, whole_file
 from sft.examples import check_lengths, load
 
 if TYPE_CHECKING:
@@ -128,7 +128,15 @@ def _finish(out: Path, source: Source, config: "SFTConfig", history: list[dict],
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     inputs = {path: sha256(path) for path in filter(None, (source.cases, source.traces))}
     with whole_file(out / DONE) as file:
-        record = {"source": vars(source), "data": inputs, "metrics": metrics, "config": config.to_dict()}
+        record = {
+            "command": command_line("sft.train", None),
+            "commit": commit(),
+            "versions": versions(),
+            "source": vars(source),
+            "data": inputs,
+            "metrics": metrics,
+            "config": config.to_dict(),
+        }
         file.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
 
