@@ -148,6 +148,7 @@ def _say(config: "SFTConfig", text: str) -> None:
 def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless the user says so
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a CPU, spinning threads stall each other on busy cores
     train(*parse(argv))
 
 
