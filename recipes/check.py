@@ -55,6 +55,13 @@ DEAD_KEYS = {
 }
 
 
+MICRO_BATCHES = (
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu",
+)
+
+
 def check_keys(recipe: str, config: DictConfig) -> None:
     """Every key is one that somebody reads: Hydra adds misspelt keys of a YAML without a word."""
     known = dict(leaves(unresolved(verl_defaults())))
@@ -82,6 +89,15 @@ def check_values(recipe: str, config: DictConfig) -> None:
         )
     if completions % gpus:
         raise UserError(f"{recipe}: {completions} completions a step cannot be shared equally by {gpus} devices")
+    for key in MICRO_BATCHES:
+        section, name = key.rsplit(".", 1)
+        size = OmegaConf.select(config, key)
+        prefix = "log_prob_" if name.startswith("log_prob") else ""
+        if size and not OmegaConf.select(config, f"{section}.{prefix}use_dynamic_bsz") and completions // gpus % size:
+            raise UserError(
+                f"{recipe}: each device has {completions // gpus} completions a step, no multiple of {key} {size}; "
+                "change data.train_batch_size or that key"
+            )
 
 
 def load_reward(recipe: str, config: DictConfig) -> tuple[ModuleType, Callable[..., Any], dict[str, Any]]:

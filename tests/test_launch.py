@@ -39,9 +39,7 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 def wait_for_step(launcher: subprocess.Popen[str]) -> dict[str, psutil.Process]:
     """The workers by title, once a first step is done."""
     assert launcher.stdout is not None
-    for line in launcher.stdout:
-        if line.startswith("step"):
-            break
+    assert any(line.startswith("step") for line in launcher.stdout), launcher.stderr and launcher.stderr.read()
     found = {}
     for process in psutil.Process(launcher.pid).children(recursive=True):
         found[(process.cmdline() or [process.name()])[0].split(".")[0]] = process
@@ -187,6 +185,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
         {},
         ("10",),
     ),
+    ((RECIPE, "hardware=cpu", "data.train_batch_size=3"), {}, ("24 completions", "ppo_micro_batch_size_per_gpu 16")),
     ((RECIPE, "hardware=cpu"), {"DATA_DIR": "nowhere"}, ("nowhere/drg/rl/small.parquet", "make demo")),
     ((RECIPE, "hardware=cpu"), {"MODEL_PATH": "nowhere/model/x"}, ("nowhere/model/x", "make demo")),
     ((RECIPE, "hardware=cpu", "data.max_response_length=1000000"), {}, ("context",)),
