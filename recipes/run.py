@@ -27,7 +27,7 @@ from recipes.compose import RECIPES, compose, recipe_file, split_launch_options
 from recipes.run_folder import RunFolder
 from recipes.watch import Watch, adopt_orphans, die_with_parent, end_descendants
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 # What a step's line shows: heading, verl's metric, format.
 COLUMNS = (
@@ -39,6 +39,7 @@ COLUMNS = (
     ("s/step", "timing_s/step", "{:5.1f}"),
 )
 NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
+DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
 CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 
 
@@ -134,14 +135,19 @@ def follow(child: subprocess.Popen, progress: Progress, watch: Watch) -> str | N
 
 
 def cause_in(log: Path) -> str:
-    """The last line of the log that names an error."""
-    found = ""
+    """The last line of the log that names an error, after a worker that the log says died."""
+    found, dead, unexpected = "no error is named in the log", "", False
     with open(log, errors="replace") as file:
         for line in file:
             line = NOISE.sub("", line).strip()
             if CAUSE.match(line):
-                found = line
-    return found[:400] or "no error is named in the log"
+                found = line[:400]
+            if "EngineDeadError" in line:
+                dead = "the worker VLLM::EngineCore died; "
+            unexpected = unexpected or "actor died unexpectedly" in line  # Ray says so, then which
+            if unexpected and not dead and (actor := DEAD_ACTOR.search(line)):
+                dead = f"the worker ray::{actor[1]} died; "
+    return dead + found
 
 
 @contextmanager
@@ -197,7 +203,7 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
             if status == 0:
                 folder.end("finished", 0, None)
             else:
-                fault = fault or f"verl ended with status {status}: {cause_in(folder.log)}"
+                fault = fault or watch.first_death() or f"verl ended with status {status}: {cause_in(folder.log)}"
                 folder.end("stopped" if status == 130 else "failed", status, fault)
     if status:
         print(f"error: {fault}; the whole log is {folder.log}", file=sys.stderr)

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 DEATH_GRACE = 15.0  # seconds in which a run that ends by itself may outlive its workers
 STOP_GRACE = 30.0  # seconds a worker may stand stopped (SIGSTOP, a debugger)
 IDLE_CORES = 0.15  # all processes together use less than this only when they wait for each other
+FIRST_BY = 0.9  # seconds by which a worker dies before the others when it is their cause
 DAEMONS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray starts and ends them as it likes
 
 
@@ -50,6 +51,7 @@ class _Worker:
     process: psutil.Process
     title: str
     seconds: float = 0.0  # of processor time
+    seen: float = 0.0
     gone_since: float | None = None
     stopped_since: float | None = None
 
@@ -67,12 +69,20 @@ class Watch:
         now = time.monotonic()
         self._see(now)
         for worker in self._workers.values():
-            name = f"{worker.title} (process {worker.process.pid})"
             if worker.gone_since is not None and now - worker.gone_since > DEATH_GRACE:
-                return f"the worker {name} died: it crashed or was killed, perhaps for want of memory"
+                return _died(worker)
             if worker.stopped_since is not None and now - worker.stopped_since > STOP_GRACE:
-                return f"the worker {name} was stopped by a signal and does nothing"
+                return f"the worker {_name(worker)} was stopped by a signal and does nothing"
         return self._hang(now)
+
+    def first_death(self) -> str | None:
+        """After a run that ended by itself: the worker that died clearly before the others, if one did."""
+        gone = [worker for worker in self._workers.values() if worker.gone_since is not None]
+        first = min(gone, key=lambda worker: worker.gone_since or 0, default=None)
+        if first is None:
+            return None
+        outlived = [other for other in self._workers.values() if other.seen - (first.gone_since or 0) > FIRST_BY]
+        return _died(first) if len(outlived) >= 3 else None
 
     def _see(self, now: float) -> None:
         alive = {process.pid: process for process in psutil.Process().children(recursive=True)}
@@ -83,7 +93,7 @@ class Watch:
                 if status == psutil.STATUS_ZOMBIE:
                     continue  # counts as gone below
                 worker = self._workers.setdefault(pid, _Worker(process, title))
-                worker.title, worker.seconds = title, sum(process.cpu_times()[:2])
+                worker.title, worker.seen, worker.seconds = title, now, sum(process.cpu_times()[:2])
                 stopped = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
                 worker.stopped_since = (worker.stopped_since or now) if stopped else None
             except psutil.NoSuchProcess:
@@ -104,6 +114,14 @@ class Watch:
             titles = sorted({worker.title for worker in self._workers.values() if _is_worker(worker.title)})
             return f"no worker has done anything for {self.hang_seconds:.0f} s ({', '.join(titles) or 'none started'})"
         return None
+
+
+def _name(worker: _Worker) -> str:
+    return f"{worker.title} (process {worker.process.pid})"
+
+
+def _died(worker: _Worker) -> str:
+    return f"the worker {_name(worker)} died: it crashed or was killed, perhaps for want of memory"
 
 
 def _title(process: psutil.Process) -> str:

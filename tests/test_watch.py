@@ -49,6 +49,30 @@ def test_a_dead_worker_is_named() -> None:
     assert fault and "VLLM::EngineCore" in fault and str(killed.pid) in fault and "died" in fault
 
 
+def test_the_worker_that_died_before_the_others_is_the_cause() -> None:
+    eye = Watch(hang_seconds=0)
+    workers = [worker("VLLM::EngineCore"), *(worker(f"ray::Worker{i}") for i in range(4))]
+    assert eye.fault() is None and eye.first_death() is None
+    workers[0].kill()
+    assert fault_within(eye, 0.3) is None and eye.first_death() is None  # the others may be about to follow
+    time.sleep(1)
+    eye.fault()
+    for each in workers[1:]:
+        each.kill()
+    assert "VLLM::EngineCore" in (eye.first_death() or "")
+
+
+def test_workers_that_die_together_are_no_cause() -> None:
+    eye = Watch(hang_seconds=0)
+    workers = [worker(f"ray::Worker{i}") for i in range(5)]
+    assert eye.fault() is None
+    for each in workers:
+        each.kill()
+    time.sleep(1)
+    eye.fault()
+    assert eye.first_death() is None
+
+
 def test_a_stopped_worker_is_named() -> None:
     eye = Watch(hang_seconds=0)
     stopped = worker("ray::WorkerDict.actor_rollout_ref_update_actor")
