@@ -1,5 +1,6 @@
 """Every upstream name and key that verl_ext and the recipes rely on: a version that moves one of them fails here."""
 
+import ast
 import importlib
 import importlib.metadata
 import inspect
@@ -7,6 +8,7 @@ import inspect
 import pytest
 
 from recipes.compose import leaves, unresolved, verl_defaults
+from tests.conftest import ROOT
 from verl_ext import VERL_VERSION
 
 SYMBOLS = [
@@ -58,6 +60,16 @@ def vllm_by_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """verl's vLLM modules look for a distribution called vllm when they are imported."""
     monkeypatch.setattr(importlib.metadata, "version", importlib.metadata.version)
     importlib.import_module("verl_ext.cpu").find_vllm_under_its_cpu_name()
+
+
+def test_verl_is_imported_in_verl_ext_alone() -> None:
+    for package in ("commands.py", "data_prep", "eval", "recipes", "reward_fns", "sft"):
+        path = ROOT / package
+        for file in [path] if path.is_file() else path.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                assert not any(name.split(".")[0] == "verl" for name in names), file
 
 
 def test_the_installed_verl_is_the_one_that_verl_ext_names() -> None:
