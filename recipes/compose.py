@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
@@ -66,6 +67,10 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
             raise UserError(f"there is no hardware profile {profile!r}; there is {', '.join(_profiles())}")
     try:
         return _compose(name, overrides)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"recipes/{name}.yaml, or what it builds on, is no YAML: {' '.join(str(error).split())}"
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(name, overrides, error)) from error
 

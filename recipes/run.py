@@ -50,10 +50,10 @@ class Progress:
         self.kept = folder.metrics
         self.fresh = folder.path / "metrics.part.jsonl"  # verl truncates its file when it starts
         self.total = folder.read()["total_steps"]
-        self.last = 0
         known = set(self.kept.read_text().splitlines()) if self.kept.exists() else set()
         left = self.fresh.read_text().splitlines() if self.fresh.exists() else []
         self._keep([line for line in left if line not in known and _is_row(line)])  # of a launcher that was killed
+        self.last = max((json.loads(row)["step"] for row in known), default=0)
         self.fresh.write_text("")
         self._read = 0
 
@@ -177,11 +177,14 @@ def hang_seconds(config: DictConfig) -> float:
 def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFolder) -> int:
     """Run verl in the folder; its exit status, or 1 when its workers failed it."""
     watch = Watch(hang_seconds(config))
-    folder.begin()
-    progress = Progress(folder)
-    adopt_orphans()
-    print(f"run folder {folder.path}, {progress.total} steps; starting Ray, verl and vLLM (about a minute)", flush=True)
     with scratch_folder() as place, open(folder.log, "ab") as log:
+        folder.begin()
+        progress = Progress(folder)
+        adopt_orphans()
+        print(
+            f"run folder {folder.path}, {progress.total} steps; starting Ray, verl and vLLM (about a minute)",
+            flush=True,
+        )
         child = subprocess.Popen(
             command(recipe, overrides, folder),
             env=environment(config, folder, progress, place),

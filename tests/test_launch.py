@@ -17,6 +17,10 @@ from tests.conftest import ROOT, World, assert_refused, run_command
 
 RECIPE = "drg_sapphire/strict"
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "data.val_max_samples=8")
+LARGE_STEPS = (
+    "actor_rollout_ref.actor.optim.lr=3e-3",
+    "reward.custom_reward_function.path=tests/graded_reward.py",
+)
 CORRELATION = "training/rollout_actor_probs_pearson_corr"
 
 
@@ -54,7 +58,7 @@ def still_running(processes: dict[str, psutil.Process]) -> list[str]:
 def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """One run of two steps with steps so large that the second one's weights are other ones; validated and exported."""
     runs = tmp_path_factory.mktemp("runs")
-    done = launch(world, runs, "name=two", "actor_rollout_ref.actor.optim.lr=3e-3", "trainer.test_freq=2")
+    done = launch(world, runs, "name=two", *LARGE_STEPS, "trainer.test_freq=2")
     assert done.returncode == 0, done.stdout + done.stderr
     return done, runs / RECIPE / "two"
 
@@ -81,8 +85,11 @@ def test_the_loss_holds_the_recipes_kl_and_the_reward_its_scheme(
 ) -> None:
     rows = metrics(run[1])
     assert all(row["actor/kl_coef"] == 0.04 for row in rows)
-    assert all(row["critic/score/min"] >= -2 and row["critic/score/max"] <= 2 for row in rows)
-    assert any(key.startswith("val-core/mimic_drg/acc") for key in rows[-1]), sorted(rows[-1])
+    assert all(row["critic/score/min"] >= -2 and row["critic/score/max"] <= 3 for row in rows)
+    for name in ("acc", "accuracy", "base", "cot_first", "format", "reward_error", "score", "status"):
+        assert all(f"reward/{name}/mean" in row for row in rows), sorted(rows[-1])  # of training batches
+        assert any(key.startswith("val-") and f"/mimic_drg/{name}/" in key for key in rows[-1]), name  # of validation
+    assert all(row["reward/reward_error/mean"] == 0 for row in rows)
 
 
 def test_the_trained_model_is_exported_for_vllm_and_transformers(
@@ -97,7 +104,7 @@ def test_the_trained_model_is_exported_for_vllm_and_transformers(
 
 
 def test_a_finished_run_is_not_overwritten(run: tuple[subprocess.CompletedProcess[str], Path], world: World) -> None:
-    again = launch(world, run[1].parents[2], "name=two", "actor_rollout_ref.actor.optim.lr=3e-3")
+    again = launch(world, run[1].parents[2], "name=two", *LARGE_STEPS)
     assert_refused(again, "finished run", "fresh=1")
 
 
