@@ -53,7 +53,7 @@ class Progress:
         known = set(self.kept.read_text().splitlines()) if self.kept.exists() else set()
         left = self.fresh.read_text().splitlines() if self.fresh.exists() else []
         self._keep([line for line in left if line not in known and _is_row(line)])  # of a launcher that was killed
-        self.last = max((json.loads(row)["step"] for row in known), default=0)
+        self.last = max((json.loads(row)["step"] for row in known if _is_row(row)), default=0)
         self.fresh.write_text("")
         self._read = 0
 
