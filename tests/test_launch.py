@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +170,8 @@ def test_a_killed_launcher_leaves_nothing_running(world: World, tmp_path: Path) 
 @pytest.mark.slow
 def test_somebody_elses_ray_on_the_machine_does_not_matter(world: World, tmp_path: Path) -> None:
     ray = [str(Path(sys.executable).with_name("ray"))]
-    theirs = ["start", "--head", "--num-cpus=1", "--include-dashboard=false", f"--temp-dir={tmp_path / 'r'}", "--block"]
+    place = tempfile.mkdtemp(prefix="r-", dir="/tmp")  # short: it holds sockets
+    theirs = ["start", "--head", "--num-cpus=1", "--include-dashboard=false", f"--temp-dir={place}", "--block"]
     with subprocess.Popen([*ray, *theirs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as cluster:
         time.sleep(15)
         assert cluster.poll() is None
