@@ -22,6 +22,7 @@ MIN_WORDS = 40  # courses must have more
 MIN_CASES = 2  # of a title, in the cohort
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
 COLD_SHARE, SMALL_SHARE = 0.01, 0.2
+PARTS = (90, 10)  # train and test, in %
 SFT_SHARES = (50, 75, 90, 95)
 TEST_SMALL = 500
 
@@ -96,13 +97,14 @@ def cohort(hosp: Path, note: Path, own: dict[str, str], kept: manifest.Manifest)
     return frequent
 
 
-def samples(labels: np.ndarray, split: splits.Sample, kept: manifest.Manifest) -> dict[str, np.ndarray]:
+def samples(
+    labels: np.ndarray, train: splits.Rows, test: splits.Rows, kept: manifest.Manifest
+) -> dict[str, splits.Rows]:
     """Row numbers of every file: test sets, cold start, DRG-Small, and the SFT and RL parts by SFT share."""
-    files = {"test": split.drawn, "test_small": split.drawn}
-    if len(split.drawn) > TEST_SMALL:
-        order = np.random.RandomState(splits.SEED).permutation(len(split.drawn))
-        files["test_small"] = split.drawn[np.sort(order[:TEST_SMALL])]
-    train = split.rest
+    files = {"test": test, "test_small": test}
+    if len(test) > TEST_SMALL:
+        order = np.random.RandomState(splits.SEED).permutation(len(test))
+        files["test_small"] = test[np.sort(order[:TEST_SMALL])]
     frequent = np.isin(labels[train], [n for n, c in zip(*np.unique(labels[train], return_counts=True), strict=True)
                                        if c >= MIN_SAMPLE_CASES])  # fmt: skip
     eligible = train[frequent]
@@ -178,12 +180,13 @@ def main(argv: list[str] | None = None) -> None:
     kept = manifest.Manifest("drg", {"command": manifest.command("data_prep.drg", argv), "releases": {}})
     cases = cohort(options.hosp, options.note, drg_titles.read_map(options.drg_map), kept)
     labels = np.array([int(case.drg.number) for case in cases])
-    split = splits.SPLITS[options.split](labels, np.array([case.subject_id for case in cases]))
-    kept.say(f"test: {split.said}" if split.said else "")
-    files = samples(labels, split, kept)
-    rows = table(cases, set(split.drawn.tolist()), prompt, fit)
-    kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": splits.TEST_SHARE}
-    kept.facts["labels"] = {"train": label_counts(cases, split.rest), "test": label_counts(cases, split.drawn)}
+    (train, test), said = splits.SPLITS[options.split](labels, np.array([case.subject_id for case in cases]), PARTS)
+    for sentence in said:
+        kept.say(f"train and test: {sentence}")
+    files = samples(labels, train, test, kept)
+    rows = table(cases, set(test.tolist()), prompt, fit)
+    kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": PARTS[1] / sum(PARTS)}
+    kept.facts["labels"] = {"train": label_counts(cases, train), "test": label_counts(cases, test)}
     kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
     kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
     with whole_folder(options.out / "drg") as folder:
@@ -191,7 +194,7 @@ def main(argv: list[str] | None = None) -> None:
             schema.write(rows.take(pa.array(chosen)), folder / f"{name}.parquet")
             kept.file(f"{name}.parquet", [cases[row].hadm_id for row in chosen])
         kept.write(folder)
-    print(f"{len(split.rest):,} training and {len(split.drawn):,} test rows in {options.out / 'drg'}")
+    print(f"{len(train):,} training and {len(test):,} test rows in {options.out / 'drg'}")
     print(f"releases: hosp {kept.facts['releases']['hosp']}, note {kept.facts['releases']['note']}")
 
 
