@@ -2,7 +2,7 @@
 
     python -m eval.browser    # installs it when there is none, and prints where it is
 
-It takes CHROMIUM, an installed Chromium or Chrome, or Playwright's own; to install one it asks Playwright, then apt-get.
+It takes CHROMIUM, an installed Chromium or Chrome, or Playwright's own; to get one it asks Playwright, then apt-get.
 """
 
 import os

@@ -13,6 +13,10 @@ import yaml
 
 PATH = Path(__file__).with_suffix(".yaml")
 FULL_TRAIN = 236_192  # cases of DRG-Sapphire's full training set, which Table 2 splits between SFT and GRPO
+DEFAULTS = {
+    "sft_share": "cold",
+    "model": "qwen2.5-7b-instruct",
+}  # of the recipes; they name a row only where they differ
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Row:
     run: str
     values: Mapping[str, float]
     recipe: str | None = None
+    model: str | None = None
     note: str | None = None
     sft: int | None = None
     sft_cases: int | None = None
@@ -34,9 +39,10 @@ class Row:
         return f"{share}{self.run}{f' ({self.note})' if self.note else ''}"
 
     @property
-    def options(self) -> tuple[str, ...]:
+    def options(self) -> list[str]:
         """What the recipe is launched with to give this row."""
-        return (f"sft_share={self.sft}",) if self.recipe and self.sft else ()
+        chosen = {"sft_share": self.sft, "model": self.model} if self.recipe else {}
+        return [f"{key}={value}" for key, value in chosen.items() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ def _row(id: str, row: dict, columns: tuple[str, ...]) -> Row:
 
 
 def find(recipe: str, overrides: list[str]) -> Row | None:
-    """The row that a run of this recipe with these overrides is; the last override of an option counts."""
-    share = next((text for text in reversed(overrides) if text.lstrip("+").startswith("sft_share=")), None)
-    options = (share.lstrip("+"),) if share else ()
-    rows = [row for table in paper_tables() for row in table.rows if row.recipe == recipe]
+    """The row that a run of this recipe with these overrides is; the last choice of an option counts."""
+    chosen = dict(text.lstrip("+").split("=", 1) for text in overrides if "=" in text)
+    options = [f"{key}={chosen[key]}" for key, usual in DEFAULTS.items() if chosen.get(key, usual) != usual]
+    rows = (row for table in paper_tables() for row in table.rows if row.recipe == recipe)
     return next((row for row in rows if row.options == options), None)

@@ -85,7 +85,7 @@ def test_what_the_tables_print_differently_stays_so():
 def test_no_two_rows_are_the_same_run():
     rows = [row for table in TABLES.values() for row in table.rows]
     assert len({row.id for row in rows}) == len(rows)
-    trained = [(row.recipe, row.options) for row in rows if row.recipe]
+    trained = [(row.recipe, *row.options) for row in rows if row.recipe]
     assert len(set(trained)) == len(trained)
 
 
@@ -93,13 +93,15 @@ def test_no_two_rows_are_the_same_run():
     ("recipe", "overrides", "id"),
     [
         ("drg_sapphire/strict", ["hardware=h100x4"], "table1/strict"),
-        ("drg_sapphire/vanilla", [], "table1/vanilla"),
-        ("drg_sapphire/vanilla", ["sft_share=90"], "table2/90/vanilla"),
-        ("drg_sapphire/vanilla", ["sft_share=90", "name=again", "sft_share=75"], "table2/75/vanilla"),
-        ("drg_sapphire/vanilla", ["sft_share=33"], None),
+        ("drg_sapphire/dense", [], "table1/vanilla"),
+        ("drg_sapphire/dense", ["sft_share=90"], "table2/90/vanilla"),
+        ("drg_sapphire/dense", ["sft_share=90", "name=again", "sft_share=75"], "table2/75/vanilla"),
+        ("drg_sapphire/dense", ["sft_share=33"], None),
         ("drg_sapphire/unknown", [], None),
+        ("deepicd_r1/sft_grpo", ["model=llama-3.1-8b-instruct"], "table3/llama8b_sft_grpo"),
+        ("deepicd_r1/sft_grpo", ["model=qwen2.5-7b-instruct"], "table3/qwen7b_sft_grpo"),
     ],
 )
-def test_a_run_is_the_row_of_its_recipe_and_share(recipe, overrides, id):
+def test_a_run_is_the_row_of_its_recipe_share_and_model(recipe, overrides, id):
     found = find(recipe, overrides)
     assert (found and found.id) == id
