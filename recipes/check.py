@@ -36,10 +36,12 @@ from recipes.compose import (
 # Keys that verl's YAML does not hold and verl, or we, read all the same: where they begin, and who reads them.
 ADDED_KEYS = {
     "places": "this repository: where a run reads its data and its model",
+    "study": "this repository: what rows and grids choose",
     "reward.custom_reward_function.reward_kwargs": "the reward's options",
     "actor_rollout_ref.model.override_config": "transformers' model configuration",
     "actor_rollout_ref.actor.fsdp_config.mixed_precision": "verl's FSDPEngineConfig",
     "actor_rollout_ref.ref.fsdp_config.mixed_precision": "verl's FSDPEngineConfig",
+    "actor_rollout_ref.rollout.custom.resampling": "verl_ext.resampling",
     "actor_rollout_ref.rollout.enable_sleep_mode": "verl's RolloutConfig",
     "actor_rollout_ref.rollout.engine_kwargs": "vLLM's engine arguments",
     "data.apply_chat_template_kwargs": "the tokenizer's chat template",

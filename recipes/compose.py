@@ -22,13 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 from commands import UserError
 
 RECIPES = Path(__file__).parent
-HARDWARE = RECIPES / "hardware"
+GROUPS = ("hardware", "model", "sft_share")  # folders of which a launch picks one file: hardware=cpu
 
 
 def recipes() -> list[str]:
     """Names of all recipes that can be run, as the launcher takes them."""
-    files = (path for paper in RECIPES.iterdir() for path in paper.glob("*.yaml") if paper != HARDWARE)
-    return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in files if not path.name.startswith("_"))
+    files = (path for base in RECIPES.glob("*/_base.yaml") for path in base.parent.glob("*.yaml") if path != base)
+    return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in files)
 
 
 def recipe_file(recipe: str) -> Path:
@@ -62,9 +62,9 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UserError(f"{override!r} is no override: write key=value")
-        if override.startswith("hardware=") and override.removeprefix("hardware=") not in _profiles():
-            profile = override.removeprefix("hardware=")
-            raise UserError(f"there is no hardware profile {profile!r}; there is {', '.join(_profiles())}")
+        group, _, choice = override.partition("=")
+        if group in GROUPS and choice not in _choices(group):
+            raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
     try:
         return _compose(name, overrides)
     except yaml.YAMLError as error:
@@ -115,8 +115,8 @@ def _compose(name: str, overrides: list[str], folder: Path = RECIPES) -> DictCon
         return hydra_compose(name, overrides=[*overrides, f"hydra.searchpath=[file://{verl_config_dir()}]"])
 
 
-def _profiles() -> list[str]:
-    return sorted(path.stem for path in HARDWARE.glob("*.yaml"))
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (RECIPES / group).glob("*.yaml"))
 
 
 def _near(word: str, words: Iterable[str]) -> str:

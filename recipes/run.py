@@ -119,6 +119,7 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         *overrides,
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
         f"trainer.experiment_name='{recipe}/{folder.path.name}'",
+        f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]

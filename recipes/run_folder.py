@@ -40,6 +40,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.checkpoints = self.path / "checkpoints"
+        self.outcomes = self.path / "outcomes.parquet"  # a parquet folder, one file a step (verl_ext.batches)
 
     def open(self, fresh: bool) -> None:
         """Take the folder for this run, or say why it can't be taken."""
