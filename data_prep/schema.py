@@ -1,12 +1,13 @@
 """The declared schemas of our parquet files, checked whenever one is written or read.
 
 schema.write(rows, path)         # RL parquet: verl's columns
+schema.write_parts(tables, path, schema.ICD)
 schema.read(path)
 schema.write_traces(rows, path)  # reasoning traces
 schema.read_traces(path)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,32 @@ import pyarrow.parquet as pq
 from commands import UserError, existing, whole_file
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-RL = pa.schema(
-    [
-        pa.field("data_source", pa.string(), nullable=False),
-        pa.field("prompt", MESSAGES, nullable=False),
-        pa.field("ability", pa.string(), nullable=False),
-        pa.field("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())]), nullable=False),
-        pa.field(
-            "extra_info",
-            pa.struct(
-                [
-                    ("index", pa.int64()),
-                    ("split", pa.string()),
-                    ("hadm_id", pa.int64()),
-                    ("subject_id", pa.int64()),
-                    ("prompt_tokens", pa.int64()),  # null where no tokenizer was given
-                    ("note_truncated", pa.bool_()),
-                ]
-            ),
-            nullable=False,
-        ),
+
+
+def _rl(*more: pa.Field) -> pa.Schema:
+    """verl's columns; extra_info has our fields and those given."""
+    info = [
+        pa.field("index", pa.int64()),
+        pa.field("split", pa.string()),
+        pa.field("hadm_id", pa.int64()),
+        pa.field("subject_id", pa.int64()),
+        pa.field("prompt_tokens", pa.int64()),  # null where no tokenizer was given
+        pa.field("note_truncated", pa.bool_()),
+        *more,
     ]
-)
+    answer = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
+    columns = {
+        "data_source": pa.string(),
+        "prompt": MESSAGES,
+        "ability": pa.string(),
+        "reward_model": answer,
+        "extra_info": pa.struct(info),
+    }
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+
+
+RL = _rl()
+ICD = _rl(pa.field("note", pa.string()))  # the note as the prompt has it, for the judge
 TRACES = pa.schema(
     [
         pa.field("hadm_id", pa.int64(), nullable=False),
@@ -51,12 +56,20 @@ TRACES = pa.schema(
     ]
 )
 
+FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6"}
 Rows = pa.Table | Iterable[Mapping[str, Any]]
 
 
 def write(rows: Rows, path: str | Path) -> None:
     """Write RL rows; a row that does not fit the schema raises ValueError and leaves no file."""
     _write(rows, path, RL)
+
+
+def write_parts(parts: Iterator[pa.Table], path: str | Path, schema: pa.Schema) -> None:
+    """Write tables of this schema one after the other, each as a row group, without holding them all."""
+    with whole_file(path) as made, pq.ParquetWriter(made, schema, **FORMAT) as writer:
+        for part in parts:
+            writer.write_table(_checked(part, path, schema), row_group_size=max(1, part.num_rows))
 
 
 def read(path: str | Path) -> pa.Table:
@@ -87,12 +100,17 @@ def read_traces(path: str | Path) -> pa.Table:
 
 def _write(rows: Rows, path: str | Path, schema: pa.Schema) -> None:
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    with whole_file(path) as made:
+        pq.write_table(_checked(table, path, schema).combine_chunks(), made, row_group_size=10_000, **FORMAT)
+
+
+def _checked(table: pa.Table, path: str | Path, schema: pa.Schema) -> pa.Table:
+    """The declared columns in their order and types; nulls where none may be raise ValueError."""
     table = table.select(schema.names).cast(schema)
     for field in schema:
         if not field.nullable and table[field.name].null_count:
             raise ValueError(f"column {field.name} of {path} holds nulls")
-    with whole_file(path) as made:
-        pq.write_table(table.combine_chunks(), made, compression="zstd", version="2.6", row_group_size=10_000)
+    return table
 
 
 def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:

@@ -82,16 +82,15 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A few hundred synthetic notes, an untrained model of half a million parameters, and the DRG parquet."""
+    """A few hundred synthetic notes, an untrained model of half a million parameters, the DRG and the ICD parquet."""
     place = tmp_path_factory.mktemp("world")
     mimic, data, model = place / "mimic", place / "data", place / "model"
+    source = ("--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data, "--tokenizer", model)
     for words in (
         ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
         ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
-        (
-            *("data_prep.drg", "--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data),
-            *("--split", "patient", "--tokenizer", model, "--max-prompt-tokens", 384),
-        ),
+        ("data_prep.drg", *source, "--split", "patient", "--max-prompt-tokens", 384),
+        ("data_prep.icd", *source, "--split", "patient", "--max-prompt-tokens", 384),
     ):
         done = run_command(*words)
         assert done.returncode == 0, done.stderr
