@@ -1,11 +1,97 @@
 """Rows are divided by label and by patient as said, the same on every machine."""
 
+import io
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from numpy._core import _multiarray_umath as cpu
+from sklearn.model_selection import train_test_split
 
-from data_prep import splits
+from data_prep import quicksort, splits
 
 SHARES = ((90, 10), (70, 20, 10))
+# The environment in which numpy uses none of the vector instructions that this CPU has.
+SCALAR = {"NPY_DISABLE_CPU_FEATURES": " ".join(name for name in cpu.__cpu_dispatch__ if cpu.__cpu_features__[name])}
+
+
+def numpy_argsort(arrays: list[np.ndarray], **environment: str) -> list[np.ndarray]:
+    """numpy's own argsort of each array, in a process with this environment."""
+    program = (
+        "import sys, io, numpy as np; arrays = np.load(io.BytesIO(sys.stdin.buffer.read())).values();"
+        "np.savez(sys.stdout.buffer, *[np.argsort(array) for array in arrays])"
+    )
+    packed = io.BytesIO()
+    np.savez(packed, *arrays)
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=packed.getvalue(), env={**os.environ, **environment}, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return list(np.load(io.BytesIO(done.stdout)).values())
+
+
+def killer(rows: int) -> np.ndarray:
+    """Numbers that drive the quicksort into its heapsort: McIlroy's adversary decides them as they are compared."""
+    value = [rows] * rows  # `rows` stands for: not decided yet
+    state = {"next": 0, "candidate": 0}
+
+    class Number:
+        def __init__(self, place: int) -> None:
+            self.place = place
+
+        def __lt__(self, other: "Number") -> bool:
+            one, two = self.place, other.place
+            if value[one] == value[two] == rows:
+                value[one if one == state["candidate"] else two] = state["next"]
+                state["next"] += 1
+            if value[one] == rows or value[two] == rows:
+                state["candidate"] = one if value[one] == rows else two
+            return value[one] < value[two]
+
+        def __ge__(self, other: "Number") -> bool:
+            return not self < other
+
+    numbers = np.empty(rows, dtype=object)
+    numbers[:] = [Number(place) for place in range(rows)]
+    quicksort.argsort(numbers)
+    return np.array(value)
+
+
+def labels_to_sort() -> list[np.ndarray]:
+    random = np.random.RandomState(0)
+    sizes = (0, 1, 2, 15, 16, 17, 18, 33, 100, 1000, 20_000)
+    drawn = [random.randint(0, kinds, rows) for rows in sizes for kinds in (2, 30, 738)]
+    return [*drawn, np.arange(999), np.arange(999)[::-1], killer(2000), killer(2000) // 2, cohort(262_436, 0, 738)[0]]
+
+
+def test_the_order_is_that_of_numpys_scalar_quicksort(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = labels_to_sort()
+    heaps = []
+    heapsort = quicksort._heapsort
+    monkeypatch.setattr(quicksort, "_heapsort", lambda *where: heaps.append(where[2:]) or heapsort(*where))
+    for array, scalar in zip(arrays, numpy_argsort(arrays, **SCALAR), strict=True):
+        assert np.array_equal(quicksort.argsort(array), scalar), len(array)
+    assert sum(high - low > 1000 for low, high in heaps) >= 2  # the killers do kill
+
+
+@pytest.mark.skipif(not cpu.__cpu_features__["AVX2"], reason="this CPU has no vector sort")
+def test_numpys_vector_sort_gives_another_order() -> None:
+    labels, _ = cohort(20_000, 0)
+    vector, scalar = (numpy_argsort([labels], **environment)[0] for environment in ({}, SCALAR))
+    assert np.array_equal(labels[vector], labels[scalar]) and not np.array_equal(vector, scalar)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_published_split_is_train_test_split_of_the_scalar_order(seed: int) -> None:
+    labels, subjects = cohort(20_000, seed)
+    order = numpy_argsort([labels], **SCALAR)[0]
+    rank = np.unique(labels[order], return_inverse=True)[1]
+    wanted = train_test_split(order, test_size=0.1, random_state=42, stratify=rank)
+    parts, said = splits.published(labels, subjects, (90, 10))
+    assert not said
+    assert all(np.array_equal(*pair) for pair in zip(parts, wanted, strict=True))
 
 
 def cohort(rows: int, seed: int, names: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +105,7 @@ def cohort(rows: int, seed: int, names: int = 120) -> tuple[np.ndarray, np.ndarr
     return labels, subjects
 
 
-@pytest.mark.parametrize("kind", ["stable", "stratified", "patient"])
+@pytest.mark.parametrize("kind", ["published", "stable", "stratified", "patient"])
 @pytest.mark.parametrize("shares", SHARES)
 @pytest.mark.parametrize("seed", range(3))
 def test_parts_hold_every_row_once_and_every_label_in_its_share(kind: str, shares: tuple[int, ...], seed: int) -> None:
