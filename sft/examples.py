@@ -1,86 +1,113 @@
-"""Training examples for supervised fine-tuning: prompt and completion, both chat lists, so that trl masks the prompt.
+"""Training examples for supervised fine-tuning: prompt and completion, both chat lists.
 
 A source is either a parquet that holds `prompt` and `completion`, or a table of cases (data_prep) whose reasoning and
-answer come from a table of traces (data_prep.synthesize, sft.traces), joined by admission.
+answer come from a table of traces (data_prep.synthesize, sft.traces), joined by admission and gold. The style `outcome`
+needs no traces: its completions are the answer alone (DeepICD-R1, Table 4).
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from commands import UserError, existing
 from data_prep import schema
+from sft import requests, titles
+from sft.tokens import named
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
-STYLES = ("cot_first", "answer_first", "differential")
+    from sft.train import Source
+
+OUTCOME = "outcome"
+STYLES = (*requests.STYLES["drg"], *requests.STYLES["icd"], OUTCOME)
 BLOCKS = {"drg": "answer", "icd": "diagnosis"}
+TASKS = {"mimic_drg": "drg", "mimic_icd": "icd"}  # by data_source
+
+
+class Example(NamedTuple):
+    """One row to learn."""
+
+    prompt: list[dict[str, str]]
+    completion: str
 
 
 def completion(task: str, reasoning: str, answer: str) -> str:
-    """A completion in the form that the prompt asks for and the reward checks."""
+    """A completion in the form that the prompt asks for and the reward checks; without reasoning, the answer alone."""
     block = BLOCKS[task]
-    return f"<think>\n{reasoning}\n</think>\n<{block}>\n{answer}\n</{block}>"
+    end = f"<{block}>\n{answer}\n</{block}>"
+    return f"<think>\n{reasoning}\n</think>\n{end}" if reasoning else end
 
 
-def load(cases: str, traces: str | None = None, style: str = "cot_first", only_accepted: bool = True) -> "Dataset":
+def load(source: "Source") -> "Dataset":
     """The examples of a source; bad sources are a sentence."""
-    from datasets import Dataset
+    if source.style not in STYLES:
+        raise UserError(f"there is no trace style {source.style!r}; there is {', '.join(STYLES)}")
+    path = existing(source.cases, "the table of cases", "run `python -m data_prep.drg` or `data_prep.icd`")
+    if path.suffix == ".parquet" and "completion" in pq.read_schema(path).names:
+        from datasets import Dataset
 
-    if style not in STYLES:
-        raise UserError(f"there is no trace style {style!r}; there is {', '.join(STYLES)}")
-    path = existing(cases, "the table of cases", "run `python -m data_prep.drg`, which writes it")
-    names = pq.read_schema(path).names if path.suffix == ".parquet" else []
-    if "completion" in names:
-        return _checked(Dataset.from_parquet(str(path)).select_columns(["prompt", "completion"]), cases)
-    if traces is None:
-        raise UserError(f"{cases} has no column completion; give it one or name a table of traces (traces: FILE)")
-    table = schema.read(path)
-    chosen = {
-        row["hadm_id"]: (row["task"], row["reasoning"], row["answer"])
-        for row in schema.read_traces(traces).to_pylist()
-        if row["style"] == style and (row["accepted"] or not only_accepted)
-    }
-    rows = []
-    for prompt, info in zip(table["prompt"].to_pylist(), table["extra_info"].to_pylist(), strict=True):
-        if trace := chosen.get(info["hadm_id"]):
-            rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": completion(*trace)}]})
-    if not rows:
-        raise UserError(f"no case of {cases} has a trace of style {style} in {traces}; they must be of the same cohort")
-    return Dataset.from_list(rows)
+        written = Dataset.from_parquet(str(path)).select_columns(["prompt", "completion"])
+        return checked(written, ("prompt", "completion"), source.cases)
+    rows = _outcomes(path) if source.style == OUTCOME else _reasoned(path, source)
+    return _dataset(rows + (titles.questions() if source.titles else []))
 
 
-def check_lengths(examples: "Dataset", tokenizer: "PreTrainedTokenizerBase", max_length: int, source: str) -> int:
-    """The longest example in tokens; one that would lose a token of its completion is an error that names it."""
-    texts = (
-        tokenizer.apply_chat_template(prompt + answer, tokenize=False)
-        for prompt, answer in zip(examples["prompt"], examples["completion"], strict=True)
-    )
-    lengths = [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    long = [row for row, length in enumerate(lengths) if length > max_length]
-    if long:
-        raise UserError(
-            f"{len(long)} of {len(lengths)} examples of {source} are longer than max_length {max_length} and would "
-            f"lose the end of their completion (rows {_list(long)}; the longest has {max(lengths)} tokens); "
-            "raise max_length or cut the notes in data preparation (--max-prompt-tokens)"
-        )
-    return max(lengths)
-
-
-def _checked(examples: "Dataset", source: str) -> "Dataset":
-    for column in ("prompt", "completion"):
-        empty = [row for row, messages in enumerate(examples[column]) if not _says_something(messages)]
+def checked(rows: "Dataset", columns: tuple[str, ...], path: str) -> "Dataset":
+    """The rows, each of whose chats says something; a row that lacks one is named."""
+    for column in columns:
+        if column not in rows.column_names:
+            raise UserError(f"{path} has no column {column}; it needs {', '.join(columns)}")
+        empty = [row for row, messages in enumerate(rows[column]) if not _says_something(messages)]
         if empty:
-            raise UserError(f"{source}: rows {_list(empty)} have no {column}; remove or complete them")
-    return examples
+            raise UserError(f"{path}: rows {named(empty)} have no {column}; remove or complete them")
+    return rows
 
 
 def _says_something(messages: Any) -> bool:
     return isinstance(messages, list) and bool(messages) and all(message.get("content") for message in messages)
 
 
-def _list(rows: Sequence[int]) -> str:
-    return ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+def _outcomes(path: Path) -> list[Example]:
+    table = schema.read(path)
+    columns = (table["data_source"].to_pylist(), table["prompt"].to_pylist(), schema.golds(table))
+    return [Example(prompt, completion(TASKS[of], "", gold)) for of, prompt, gold in zip(*columns, strict=True)]
+
+
+def _reasoned(path: Path, source: "Source") -> list[Example]:
+    if source.traces is None:
+        raise UserError(f"{path} has no column completion; give it one or name a table of traces (traces: FILE)")
+    table = schema.read(path)
+    chosen = {
+        (row["hadm_id"], row["ground_truth"]): row
+        for row in schema.read_traces(source.traces).to_pylist()
+        if row["style"] == source.style and (row["accepted"] or not source.only_accepted)
+    }
+    rows = []
+    columns = (table["prompt"].to_pylist(), schema.golds(table), schema.infos(table, "hadm_id"))
+    for prompt, gold, hadm_id in zip(*columns, strict=True):
+        if trace := chosen.get((hadm_id, gold)):
+            task, written = trace["task"], completion(trace["task"], trace["reasoning"], trace["answer"])
+            rows.append(Example(prompt, written))
+            if source.requests:  # the answer that was reached, right or not, is the one to explain
+                rows.append(Example(requests.chat(task, source.style, prompt, trace["answer"]), written))
+    if not rows:
+        raise UserError(
+            f"no case of {path} has a trace of style {source.style} in {source.traces}; "
+            "they must be of the same cohort, and accepted unless only_accepted is false"
+        )
+    return rows
+
+
+def _dataset(rows: list[Example]) -> "Dataset":
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    answers = [[{"role": "assistant", "content": row.completion}] for row in rows]
+    columns = {
+        "prompt": pa.array([row.prompt for row in rows], schema.MESSAGES),
+        "completion": pa.array(answers, schema.MESSAGES),
+    }
+    return Dataset(InMemoryTable(pa.table(columns)))

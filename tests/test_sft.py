@@ -1,23 +1,39 @@
 """Supervised fine-tuning through its command: real trl on the tiny model."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reward_fns import drg
-from sft.examples import check_lengths, completion, load
+from commands import UserError
+from data_prep import schema
+from reward_fns import drg, ms_drg
+from sft import titles
+from sft.examples import completion, load
+from sft.train import Source, main
 from tests.conftest import World, assert_refused, run_command
 
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
 
 
-def sft(world: World, out: Path, *flags: object) -> object:
+def sft(world: World, out: Path, *flags: object) -> subprocess.CompletedProcess[str]:
     environment = {"DATA_DIR": str(world.data), "TRACES": str(world.mimic / "traces.parquet"), "MODEL_PATH": str(out)}
     words = ("sft.train", *TINY, "--model", world.model, "--max_steps", 4, *flags)
     return run_command(*words, BASE_MODEL=str(world.model), **environment)
+
+
+def source(world: World, **keys: object) -> Source:
+    keys = {"cases": world.data / "drg/sft/full_75.parquet", "traces": world.mimic / "traces.parquet"} | keys
+    return Source(model=str(world.model), **{key: str(v) if isinstance(v, Path) else v for key, v in keys.items()})
+
+
+def losses(run: Path) -> list[float]:
+    rows = [json.loads(line)["data"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if "loss" in row]
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tmp_path: Path) -> None:
@@ -25,10 +41,8 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tm
 
     done = sft(world, tmp_path / "sft", "--logging_steps", 1)
     assert done.returncode == 0, done.stderr
-    losses = [
-        json.loads(line)["data"].get("loss") for line in (tmp_path / "sft/metrics.jsonl").read_text().splitlines()
-    ]
-    assert losses[3] < losses[0]
+    first, *_, last = losses(tmp_path / "sft")
+    assert last < first
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "sft").state_dict()
     before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
     assert any((trained[name] != before[name]).any() for name in before)
@@ -37,50 +51,87 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tm
     assert_refused(sft(world, tmp_path / "sft"), "finished run", "--fresh")
 
 
-def test_loss_is_on_the_completion_and_its_end_alone(world: World, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
-
-    examples = load(world.data / "drg/sft/full_75.parquet", world.mimic / "traces.parquet").select([0])
-    tokenizer = AutoTokenizer.from_pretrained(world.model)
-    config = SFTConfig(str(tmp_path), max_length=512, bf16=False, use_cpu=True, report_to="none")
-    trainer = SFTTrainer(str(world.model), args=config, train_dataset=examples, processing_class=tokenizer)
-    batch = next(iter(trainer.get_train_dataloader()))
-    trained = [token for token, label in zip(batch["input_ids"][0], batch["labels"][0], strict=True) if label != -100]
-    assert tokenizer.decode(trained) == f"{examples[0]['completion'][0]['content']}<|im_end|>\n"
-
-
 def test_accepted_traces_earn_the_maximum_as_completions(world: World) -> None:
-    rows = [row for row in pq.read_table(world.mimic / "traces.parquet").to_pylist() if row["accepted"]]
-    for row in rows[:200]:
+    rows = [row for row in pq.read_table(world.mimic / "traces.parquet").to_pylist() if row["task"] == "drg"]
+    for row in [row for row in rows if row["accepted"]][:200]:
         written = completion("drg", row["reasoning"], row["answer"])
         assert drg.compute_score("mimic_drg", written, row["ground_truth"], accuracy="strict")["score"] == 2
 
 
 def test_only_accepted_leaves_out_traces_with_a_wrong_answer(world: World) -> None:
-    source = (world.data / "drg/sft/full_75.parquet", world.mimic / "traces.parquet", "cot_first")
-    assert 0 < len(load(*source, only_accepted=True)) < len(load(*source, only_accepted=False))
+    assert 0 < len(load(source(world))) < len(load(source(world, only_accepted=False)))
 
 
-def test_bad_sources_are_named(world: World, tmp_path: Path) -> None:
-    assert_refused(sft(world, tmp_path, "--cases", "nowhere.parquet"), "nowhere.parquet", "data_prep.drg")
-    assert_refused(sft(world, tmp_path, "--style", "haiku"), "haiku", "cot_first")
-    assert_refused(sft(world, tmp_path, "--model", tmp_path / "none"), "none", "tiny_model")
-    assert_refused(sft(world, tmp_path, "--max_length", 50), "max_length 50", "rows 0, 1", "--max-prompt-tokens")
+def test_the_title_questions_hold_every_title_and_every_mdc() -> None:
+    lists = [example.completion.split("\n") for example in titles.questions()]
+    assert len(lists) == 28
+    everything, *parts = lists
+    assert everything == [drg.title for drg in ms_drg.DRGS]
+    assert sorted(title for part in parts for title in part) == sorted(everything)
+    asked = [example.prompt[0]["content"] for example in titles.questions()]
+    assert len(set(asked)) == 28 and not any("{" in text for text in asked)
+
+
+def test_titles_are_added_to_the_cases(world: World) -> None:
+    assert len(load(source(world, titles=True))) == len(load(source(world))) + 28
+
+
+def test_requests_add_the_answer_conditioned_form_of_every_trace(world: World) -> None:
+    plain, both = load(source(world)), load(source(world, requests=True))
+    assert len(both) == 2 * len(plain)
+    asked, request = both[0], both[1]
+    assert request["completion"] == asked["completion"]
+    answer = re.search("<answer>\n(.*)\n</answer>", asked["completion"][0]["content"])[1]
+    assert f"DRG: {answer}" in request["prompt"][0]["content"]
+    assert asked["prompt"][-1]["content"] in request["prompt"][0]["content"]
+
+
+def test_outcome_only_rows_are_the_answer_alone(world: World) -> None:
+    rows = load(source(world, style="outcome", traces=None))
+    golds = schema.golds(world.data / "drg/sft/full_75.parquet")
+    assert [row["completion"][0]["content"] for row in rows] == [f"<answer>\n{gold}\n</answer>" for gold in golds]
+
+
+def test_a_configuration_is_its_base_and_what_it_says_and_what_the_flags_say(tmp_path: Path) -> None:
+    from sft.settings import read, resolved
+
+    (tmp_path / "base.yaml").write_text("model: m\nname: base\nsample: ${name}\ncases: d/${sample}\nseed: 1\n")
+    (tmp_path / "row.yaml").write_text("base: base.yaml\nname: row\nseed: 2\n")
+    known = ("model", "name", "sample", "cases", "seed")
+    composed = resolved(read(tmp_path / "row.yaml", known), tmp_path)
+    assert composed == {"model": "m", "name": "row", "sample": "row", "cases": "d/row", "seed": 2}
+    assert resolved(read(tmp_path / "row.yaml", known, {"name": "other"}), tmp_path)["cases"] == "d/other"
+
+
+def test_bad_sources_are_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = pa.table({"prompt": [[{"role": "user", "content": "Why?"}]], "completion": [[]]})
     pq.write_table(empty, tmp_path / "empty.parquet")
-    assert_refused(sft(world, tmp_path, "--cases", tmp_path / "empty.parquet"), "rows 0", "completion")
-    assert_refused(sft(world, tmp_path, "--learning_speed", 1), "learning_speed")
-    (tmp_path / "typo.yaml").write_text("modell: x\n")
-    assert_refused(run_command("sft.train", "--config", tmp_path / "typo.yaml"), "typo.yaml", "modell")
+    for name, value in {"DATA_DIR": world.data, "TRACES": world.mimic / "traces.parquet"}.items():
+        monkeypatch.setenv(name, str(value))
+    for flags, said in (
+        (("--cases", "nowhere.parquet"), "nowhere.parquet does not exist; run `python -m data_prep.drg`"),
+        (("--style", "haiku"), "no trace style 'haiku'; there is cot_first"),
+        (("--model", tmp_path / "none"), "none does not exist; make one with `python -m data_prep.tiny_model`"),
+        (("--max_length", 50), "longer than max_length 50 .*rows 0, 1.*--max-prompt-tokens"),
+        (("--cases", tmp_path / "empty.parquet"), "empty.parquet: rows 0 have no completion"),
+        (("--lora_rank", -1), "lora_rank -1"),
+    ):
+        words = [*TINY, "--model", world.model, "--output_dir", tmp_path / "out", *flags]
+        with pytest.raises(UserError, match=said):
+            main([str(word) for word in words])
+    assert_refused(sft(world, tmp_path, "--style", "haiku"), "haiku")
 
 
-def test_the_longest_example_is_counted_with_its_template(world: World) -> None:
-    from transformers import AutoTokenizer
-
-    examples = load(world.data / "drg/sft/full_75.parquet", world.mimic / "traces.parquet")
-    tokenizer = AutoTokenizer.from_pretrained(world.model)
-    longest = check_lengths(examples, tokenizer, 512, "here")
-    assert check_lengths(examples, tokenizer, longest, "here") == longest
-    with pytest.raises(Exception, match="would lose the end"):
-        check_lengths(examples, tokenizer, longest - 1, "here")
+def test_a_bad_configuration_is_named(tmp_path: Path) -> None:
+    for text, said in (
+        ("model: m\noutput_dir: o\nlearning_rat: 1\n", "no key learning_rat, did you mean learning_rate?"),
+        ("base: gone.yaml\nmodel: m\n", "gone.yaml does not exist"),
+        ("model: [m\n", "is no YAML"),
+        ("- model\n", "holds no keys"),
+        ("model: ${nobody}\n", "nobody"),
+        ("model: m\nhardware: mars\n", "mars.yaml does not exist; there is cpu"),
+        ("model: m\nlearning_rate: fast\n", "learning_rate"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(UserError, match=re.escape(said)):
+            main(["--config", str(tmp_path / "bad.yaml")])

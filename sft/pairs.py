@@ -1,0 +1,90 @@
+"""Pairs for DPO from hard cases: chosen, a reasoning written with the gold given; rejected, the model's own wrong one.
+
+    python -m sft.pairs --cases hard.parquet --traces traces.parquet --generations runs/hard --out pairs.parquet
+
+--traces is what sft.traces wrote for these cases (accepted ones count), --generations what eval.generate sampled from
+the stage's checkpoint. The first completion that is wrong and came to its end is the rejected one. A case without a
+trace or without a wrong completion gives no pair, and is counted.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from commands import UserError, parser, run, whole_file
+from data_prep import schema
+from eval import parts
+from sft import quality
+from sft.examples import STYLES, TASKS, completion
+
+SCHEMA = pa.schema(
+    [
+        ("hadm_id", pa.int64()),
+        ("prompt", schema.MESSAGES),
+        ("chosen", schema.MESSAGES),
+        ("rejected", schema.MESSAGES),
+    ]
+)
+Key = tuple[int, str]
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = parser(
+        __doc__,
+        "python -m sft.pairs --cases hard.parquet --traces traces.parquet --generations runs/hard --out pairs.parquet",
+    )
+    p.add_argument("--cases", required=True, help="RL parquet of the hard cases")
+    p.add_argument("--traces", required=True, help="traces.parquet of sft.traces for them")
+    p.add_argument("--generations", type=Path, required=True, help="folder of eval.generate for them")
+    p.add_argument("--out", required=True, help="parquet to write")
+    p.add_argument("--style", default="cot_first", choices=STYLES[:-1], help="of the traces (default cot_first)")
+    p.add_argument("--prefill", default="", help="text that every sampled answer started with")
+    args = p.parse_args(argv)
+    table = schema.read(args.cases)
+    chosen = {
+        (row["hadm_id"], row["ground_truth"]): completion(row["task"], row["reasoning"], row["answer"])
+        for row in schema.read_traces(args.traces).to_pylist()
+        if row["style"] == args.style and row["accepted"]
+    }
+    rejected = wrong(args.generations, args.prefill)
+    columns = (schema.infos(table, "hadm_id"), schema.golds(table), table["prompt"].to_pylist())
+    rows, lacking = [], {"trace": 0, "wrong completion": 0}
+    for hadm_id, gold, prompt in zip(*columns, strict=True):
+        key = (hadm_id, gold)
+        lacking["trace"] += key not in chosen
+        lacking["wrong completion"] += key not in rejected
+        if key in chosen and key in rejected:
+            rows.append(
+                {"hadm_id": hadm_id, "prompt": prompt, "chosen": _said(chosen[key]), "rejected": _said(rejected[key])}
+            )
+    said = ", ".join(f"{count} without a {what}" for what, count in lacking.items())
+    if not rows:
+        raise UserError(
+            f"no pair from the {table.num_rows} cases of {args.cases} ({said}); sample more completions a case, or "
+            "write traces for these cases"
+        )
+    with whole_file(args.out) as made:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), made, compression="zstd")
+    print(f"{args.out}: {len(rows)} pairs from {table.num_rows} cases ({said})")
+
+
+def wrong(folder: Path, prefill: str = "") -> dict[Key, str]:
+    """The first wrong completion of every case that was sampled, whole: a cut one has no end to learn."""
+    settings = parts.read_run(folder)["settings"]
+    found: dict[Key, str] = {}
+    for _, part in parts.read(folder, settings):
+        for row in part.to_pylist():
+            gold, task = row["ground_truth"], TASKS[row["data_source"]]
+            for text, reason in zip(row["completions"], row["finish_reason"], strict=True):
+                if reason == "stop" and not quality.right(task, prefill + text, gold):
+                    found.setdefault((row["hadm_id"], gold), prefill + text)
+    return found
+
+
+def _said(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+if __name__ == "__main__":
+    run(main)
