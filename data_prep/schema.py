@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from commands import UserError, existing, whole_file
@@ -80,12 +81,12 @@ def read(path: str | Path) -> pa.Table:
 def golds(rows: pa.Table | str | Path) -> list[str]:
     """The ground truths of RL rows, row by row."""
     table = rows if isinstance(rows, pa.Table) else read(rows)
-    return [row["ground_truth"] for row in table["reward_model"].to_pylist()]
+    return pc.struct_field(table["reward_model"], "ground_truth").to_pylist()
 
 
 def infos(rows: pa.Table, name: str) -> list[Any]:
     """One value of extra_info, row by row."""
-    return [row[name] for row in rows["extra_info"].to_pylist()]
+    return pc.struct_field(rows["extra_info"], name).to_pylist()
 
 
 def write_traces(rows: Rows, path: str | Path) -> None:

@@ -1,57 +1,77 @@
 """Check prepared data: schema, gold scores the maximum in every row, token budgets, overlaps, manifest hashes.
 
-    python -m data_prep.validate data/drg
+    python -m data_prep.validate data
 
-Prints a table of the files and ends with status 2 at the first fault. `check_file` is what recipes.check calls for the
-files of a recipe.
+Takes DATA_DIR or one folder of it (data/drg, data/icd), prints a table of the files and ends with status 2 at the first
+fault. `check_file` is what recipes.check calls for the files of a recipe.
 """
 
 import importlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from commands import UserError, existing, parser, run
+from commands import UserError, existing, parser, run, sha256
 from data_prep import manifest, prompts, schema
 from data_prep.schema import golds, infos
+from reward_fns import icd
+
+Table = dict[str, pa.Table]
+TASKS = ("drg", "icd")
+SIDES = ("train", "test", "val")
 
 
 class Reward(NamedTuple):
-    """How a data source is scored: the module, the tag of the answer, the highest score under the default options."""
+    """How a data source is scored: module, tag of the answer, the highest score of a gold under the default options."""
 
     module: str
     tag: str
-    maximum: float
+    maximum: Callable[[str], float]
 
 
-REWARDS = {"mimic_drg": Reward("reward_fns.drg", "answer", 2.0)}
+def _icd_maximum(gold: str) -> float:
+    """Format and outcome of the gold itself: 1 + 15 (|g| - 1)."""
+    return icd.NUMBERS["right_format"] + icd.NUMBERS["outcome_scale"] * (len(icd.only_code(gold)) - 1)
 
 
-def check_file(path: Path, max_prompt_tokens: int | None = None) -> pa.Table:
-    """One RL parquet, or a UserError with one sentence on what is wrong with it."""
+REWARDS = {
+    "mimic_drg": Reward("reward_fns.drg", "answer", lambda gold: 2.0),
+    "mimic_icd": Reward("reward_fns.icd", "diagnosis", _icd_maximum),
+}
+
+
+def check_file(path: Path, max_prompt_tokens: int | None = None, *, extra_codes: Path | None = None) -> pa.Table:
+    """One RL parquet, or a UserError with one sentence on what is wrong with it.
+
+    ICD golds may be in `extra_codes`, by default codes.txt beside the file, as well as in the current code set.
+    """
     table = schema.read(path)
     if not table.num_rows:
         raise UserError(f"{path} has no rows; prepare more notes")
-    for source in sorted(set(table["data_source"].to_pylist())):
+    for source in pc.unique(table["data_source"]).to_pylist():
         if source not in REWARDS:
             raise UserError(f"{path}: the data_source {source!r} is unknown; known: {', '.join(REWARDS)}")
-    check_golds(path, zip(table["data_source"].to_pylist(), golds(table), strict=True))
-    for row, chat in enumerate(table["prompt"].to_pylist()):
-        if not chat or chat[-1]["role"] != "user" or not all(message["content"] for message in chat):
-            raise UserError(f"{path}, row {row}: the prompt must be a chat that ends with what the user asks")
-    tokens = [count for count in infos(table, "prompt_tokens") if count is not None]
-    if max_prompt_tokens is not None and tokens and max(tokens) > max_prompt_tokens:
+    codes = extra_codes or path.parent / "codes.txt"
+    options = {"extra_codes": str(codes)} if extra_codes or codes.exists() else {}
+    check_golds(path, zip(table["data_source"].to_pylist(), golds(table), strict=True), options)
+    check_prompts(path, table["prompt"])
+    longest = pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
+    if max_prompt_tokens is not None and longest is not None and longest > max_prompt_tokens:
         raise UserError(
-            f"{path}: a prompt has {max(tokens)} tokens, more than the {max_prompt_tokens} of the budget; "
+            f"{path}: a prompt has {longest} tokens, more than the {max_prompt_tokens} of the budget; "
             f"prepare the data with --max-prompt-tokens {max_prompt_tokens}"
         )
     return table
 
 
-def check_golds(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+def check_golds(path: Path, rows: Iterable[tuple[str, str]], icd_options: dict[str, str]) -> None:
     """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once."""
     known: set[tuple[str, str]] = set()
     for row, (source, gold) in enumerate(rows):
@@ -59,32 +79,52 @@ def check_golds(path: Path, rows: Iterable[tuple[str, str]]) -> None:
             continue
         known.add((source, gold))
         reward = REWARDS[source]
+        options = icd_options if source == "mimic_icd" else {}
         module = importlib.import_module(reward.module)
         try:
-            module.check_gold(gold)
+            module.check_options(**options)
+            module.check_gold(gold, **options)
         except ValueError as error:
             raise UserError(f"{path}, row {row}: {error}") from error
         perfect = f"<think>\nBecause.\n</think>\n<{reward.tag}>\n{gold}\n</{reward.tag}>"
-        score = module.compute_score(source, perfect, gold)
-        if score["score"] != reward.maximum or score["acc"] != 1.0:
-            raise UserError(f"{path}, row {row}: the gold {gold!r} earns {score['score']}, not {reward.maximum}")
+        score, maximum = module.compute_score(source, perfect, gold, **options), reward.maximum(gold)
+        if score["score"] != maximum or score["acc"] != 1.0:
+            raise UserError(f"{path}, row {row}: the gold {gold!r} earns {score['score']}, not {maximum}")
+
+
+def check_prompts(path: Path, chats: pa.ChunkedArray) -> None:
+    """Every prompt is a chat of messages that say something and ends with what the user asks."""
+    lengths = pc.fill_null(pc.list_value_length(chats), 0).to_numpy()
+    messages = pc.list_flatten(chats)
+    said = pc.fill_null(pc.binary_length(pc.struct_field(messages, "content")), 0).to_numpy()
+    users = pc.fill_null(pc.equal(pc.struct_field(messages, "role"), "user"), False).to_numpy()
+    wrong = lengths == 0
+    wrong[np.repeat(np.arange(len(lengths)), lengths)[said == 0]] = True
+    wrong[~wrong] = ~users[np.cumsum(lengths) - 1][~wrong]
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"{path}, row {row}: the prompt must be a chat that ends with what the user asks")
 
 
 def check_folder(folder: Path) -> list[str]:
     """A prepared folder against its manifest: lines of a table, or the first fault."""
     content = read_manifest(folder)
+    check_lists(folder, content.get("sha256", {}))
     budget = content.get("max_prompt_tokens")
-    tables: dict[str, pa.Table] = {}
+    tables: Table = {}
     lines = [f"{'file':<24} {'rows':>9} {'labels':>7} {'patients':>9} {'tokens':>7} {'cut':>6}"]
     for name, said in content["files"].items():
         table = tables[name] = check_file(folder / name, budget)
-        if said["rows"] != table.num_rows or said["hadm_ids_sha256"] != manifest.ids_hash(infos(table, "hadm_id")):
+        if (
+            said["rows"] != table.num_rows
+            or said["hadm_ids_sha256"] != manifest.ids_hash(infos(table, "hadm_id"))
+            or content["labels"].get(name.removesuffix(".parquet"), labels := Counter(golds(table))) != labels
+        ):
             raise UserError(f"{folder / name} is not the file of manifest.json; prepare the data again")
-        tokens = [count for count in infos(table, "prompt_tokens") if count is not None]
+        tokens = pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
         lines.append(
-            f"{name:<24} {table.num_rows:>9,} {len(set(golds(table))):>7,} "
-            f"{len(set(infos(table, 'subject_id'))):>9,} {max(tokens) if tokens else '-':>7} "
-            f"{sum(infos(table, 'note_truncated')):>6,}"
+            f"{name:<24} {table.num_rows:>9,} {len(labels):>7,} {len(set(infos(table, 'subject_id'))):>9,} "
+            f"{tokens or '-':>7} {sum(infos(table, 'note_truncated')):>6,}"
         )
     lines += check_overlaps(folder, tables, content["split"]["kind"])
     ours = prompts.hashes()
@@ -93,34 +133,51 @@ def check_folder(folder: Path) -> list[str]:
     return lines
 
 
-def check_overlaps(folder: Path, tables: dict[str, pa.Table], kind: str) -> list[str]:
-    """No case is in both train and test, nor in both parts of an SFT:RL split; with `patient`, no patient is."""
-    test = tables["test.parquet"]
-    lines = []
+def check_lists(folder: Path, hashes: dict[str, str]) -> None:
+    """The files beside the parquet, such as codes.txt, are those that were written with it."""
+    for name, value in hashes.items():
+        if sha256(existing(folder / name, "the file", "prepare the data again")) != value:
+            raise UserError(f"{folder / name} is not the file of manifest.json; prepare the data again")
+
+
+def check_overlaps(folder: Path, tables: Table, kind: str) -> list[str]:
+    """No case is in two splits, nor in both parts of an SFT:RL split; with `patient`, no patient is in two splits."""
     for name, table in tables.items():
-        if name in ("test.parquet", "test_small.parquet"):
-            continue
         other = name.replace("rl/", "sft/")
-        pairs = [("test.parquet", test)]
         if other != name and other.rpartition("_")[2][:-8].isdigit():
-            pairs.append((other, tables[other]))
-        for other_name, other_table in pairs:
-            both = set(infos(table, "index")) & set(infos(other_table, "index"))
-            if both:
-                raise UserError(f"{folder}: {len(both)} cases are in both {name} and {other_name}; prepare again")
-    train = [name for name in tables if name.startswith(("rl/", "sft/"))]
-    for what in ("hadm_id", "subject_id"):
-        both = {i for name in train for i in infos(tables[name], what)} & set(infos(test, what))
-        if both and kind == "patient":
-            raise UserError(f"{folder}: {len(both)} values of {what} are in both train and test; prepare again")
-        lines.append(f"{what} in both train and test: {len(both):,}")
+            disjoint(folder, "cases", (name, set(infos(table, "index"))), (other, set(infos(tables[other], "index"))))
+    sides: dict[str, Table] = {}
+    for name, table in tables.items():
+        side = name.removesuffix(".parquet").removesuffix("_small")
+        sides.setdefault(side if side in SIDES else "train", {})[name] = table
+    lines = []
+    for one, other in combinations(sorted(sides, key=SIDES.index), 2):
+        for name, table in sides[one].items():
+            for its_name, its_table in sides[other].items():
+                disjoint(
+                    folder, "cases", (name, set(infos(table, "index"))), (its_name, set(infos(its_table, "index")))
+                )
+        for what in ("hadm_id", "subject_id"):
+            first, second = ({i for table in sides[side].values() for i in infos(table, what)} for side in (one, other))
+            if kind == "patient":
+                disjoint(folder, f"values of {what}", (one, first), (other, second))
+            lines.append(f"{what} in both {one} and {other}: {len(first & second):,}")
     return lines
+
+
+def disjoint(folder: Path, what: str, one: tuple[str, set[int]], other: tuple[str, set[int]]) -> None:
+    """Nothing is in both of two named sets."""
+    both = one[1] & other[1]
+    if both:
+        raise UserError(f"{folder}: {len(both)} {what} are in both {one[0]} and {other[0]}; prepare again")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json of a prepared folder."""
     path = existing(
-        folder / "manifest.json", "the manifest", "give a folder that data_prep.drg wrote, for instance data/drg"
+        folder / "manifest.json",
+        "the manifest",
+        "give a folder that data_prep.drg or data_prep.icd wrote, for instance data/drg",
     )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -128,12 +185,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no JSON ({error}); prepare the data again") from error
 
 
+def prepared(folder: Path) -> list[Path]:
+    """The folder itself, or the prepared folders in it."""
+    inner = [folder / task for task in TASKS if (folder / task / "manifest.json").exists()]
+    return [folder] if (folder / "manifest.json").exists() or not inner else inner
+
+
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.validate data/drg")
-    arguments.add_argument("folder", type=Path, help="a folder with manifest.json, such as data/drg")
+    arguments = parser(__doc__, "python -m data_prep.validate data")
+    arguments.add_argument("folder", type=Path, help="DATA_DIR, or a folder with manifest.json, such as data/drg")
     options = arguments.parse_args(argv)
-    print("\n".join(check_folder(options.folder)))
-    print(f"{options.folder}: all checks passed")
+    for folder in prepared(options.folder):
+        print("\n".join(check_folder(folder)))
+        print(f"{folder}: all checks passed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""data_prep.validate passes what data_prep.drg wrote and names the fault in what somebody changed."""
+"""data_prep.validate passes what data_prep.drg and data_prep.icd wrote and names the fault in what somebody changed."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from commands import UserError
@@ -15,21 +16,23 @@ from tests.conftest import World, assert_refused, run_command
 Row = dict[str, Any]
 
 
-def changed(world: World, place: Path, change: Callable[[Row], object]) -> Path:
+def changed(world: World, place: Path, change: Callable[[Row], object], task: str = "drg") -> Path:
     """A copy of a test file with its second row changed."""
-    rows = schema.read(world.data / "drg/test.parquet").to_pylist()
+    rows = schema.read(world.data / task / "test.parquet").to_pylist()
     change(rows[1])
     schema.write(rows, place / "file.parquet")
     return place / "file.parquet"
 
 
 def test_prepared_data_passes_and_is_shown_as_a_table(world: World) -> None:
-    done = run_command("data_prep.validate", world.data / "drg")
+    done = run_command("data_prep.validate", world.data)
     assert done.returncode == 0, done.stderr
-    assert "all checks passed" in done.stdout
-    assert "subject_id in both train and test: 0" in done.stdout
-    for name in json.loads((world.data / "drg/manifest.json").read_text())["files"]:
-        assert name in done.stdout
+    for task in ("drg", "icd"):
+        assert f"{world.data / task}: all checks passed" in done.stdout
+        for name in json.loads((world.data / task / "manifest.json").read_text())["files"]:
+            assert name in done.stdout
+    assert done.stdout.count("subject_id in both train and test: 0") == 2
+    assert "subject_id in both test and val: 0" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -48,8 +51,28 @@ def test_a_fault_in_a_row_is_named(world: World, tmp_path: Path, change: Callabl
         validate.check_file(changed(world, tmp_path, change), 384)
 
 
-def test_an_untouched_file_passes(world: World) -> None:
-    assert validate.check_file(world.data / "drg/test.parquet", 384).num_rows > 0
+@pytest.mark.parametrize("task", ["drg", "icd"])
+def test_an_untouched_file_passes(world: World, task: str) -> None:
+    assert validate.check_file(world.data / task / "test.parquet", 384).num_rows > 0
+
+
+def test_an_icd_gold_must_exist_or_be_listed_beside_the_file(world: World, tmp_path: Path) -> None:
+    path = changed(world, tmp_path, lambda row: row["reward_model"].update(ground_truth="I2149"), "icd")
+    with pytest.raises(UserError, match="row 1: the gold 'I2149' is no ICD-10-CM code; the nearest is"):
+        validate.check_file(path)
+    (tmp_path / "codes.txt").write_text("I2149\n")
+    validate.check_file(path)
+    (tmp_path / "own.txt").write_text("I213\n")
+    with pytest.raises(UserError, match="I2149"):
+        validate.check_file(path, extra_codes=tmp_path / "own.txt")
+    (tmp_path / "odd.txt").write_text("not a code\n")
+    with pytest.raises(UserError, match="does not have the shape"):
+        validate.check_file(path, extra_codes=tmp_path / "odd.txt")
+
+
+@pytest.mark.parametrize(("gold", "maximum"), [("I10", 31.0), ("I214", 46.0), ("S72001A", 91.0)])
+def test_the_highest_icd_score_grows_with_the_length_of_the_gold(gold: str, maximum: float) -> None:
+    assert validate.REWARDS["mimic_icd"].maximum(gold) == maximum  # 1 + 15 * (|g| - 1)
 
 
 def test_a_file_that_is_missing_or_no_parquet_is_named(tmp_path: Path) -> None:
@@ -67,17 +90,52 @@ def test_files_that_the_manifest_does_not_describe_are_refused(world: World, tmp
     assert_refused(run_command("data_prep.validate", folder), "rl/small.parquet", "not the file of manifest.json")
 
 
-def test_a_case_in_both_train_and_test_is_refused(world: World, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(world.data / "drg", tmp_path / "drg"))
-    rows = schema.read(folder / "rl/full_50.parquet").to_pylist()
-    rows.append(schema.read(folder / "test.parquet").to_pylist()[0])
-    schema.write(rows, folder / "rl/full_50.parquet")
-    content = json.loads((folder / "manifest.json").read_text())
-    hadm_ids = [row["extra_info"]["hadm_id"] for row in rows]
-    content["files"]["rl/full_50.parquet"] = {"rows": len(rows), "hadm_ids_sha256": manifest.ids_hash(hadm_ids)}
-    (folder / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"1 cases are in both rl/full_50\.parquet and test\.parquet"):
+def test_changed_golds_and_lists_are_refused(world: World, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(world.data / "icd", tmp_path / "icd"))
+    rows = schema.read(folder / "val.parquet").to_pylist()
+    rows[0]["reward_model"]["ground_truth"] = "I213"
+    schema.write(pa.Table.from_pylist(rows, schema=schema.ICD), folder / "val.parquet")
+    with pytest.raises(UserError, match=r"val\.parquet is not the file of manifest\.json"):
         validate.check_folder(folder)
+    (folder / "labels.json").write_text("{}")
+    with pytest.raises(UserError, match=r"labels\.json is not the file of manifest\.json"):
+        validate.check_folder(folder)
+
+
+def add_row(folder: Path, name: str, row: Row) -> None:
+    """Append a row to a file, and let the manifest describe the result."""
+    rows = [*schema.read(folder / name).to_pylist(), row]
+    content = json.loads((folder / "manifest.json").read_text())
+    schema.write(rows, folder / name)
+    ids = [row["extra_info"]["hadm_id"] for row in rows]
+    content["files"][name] = {"rows": len(rows), "hadm_ids_sha256": manifest.ids_hash(ids)}
+    content["labels"] = {}
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "test"),
+    [("drg", "rl/full_50.parquet", "test.parquet"), ("icd", "train.parquet", "test.parquet"),
+     ("icd", "test.parquet", "val.parquet"), ("drg", "rl/small_75.parquet", "sft/small_75.parquet")],
+)  # fmt: skip
+def test_a_case_in_two_splits_is_refused(world: World, tmp_path: Path, task: str, train: str, test: str) -> None:
+    folder = Path(shutil.copytree(world.data / task, tmp_path / task))
+    add_row(folder, train, schema.read(folder / test).to_pylist()[0])
+    with pytest.raises(UserError, match=f"1 cases are in both {train} and {test}"):
+        validate.check_folder(folder)
+
+
+def test_a_patient_in_two_splits_is_refused_where_patients_are_kept_apart(world: World, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(world.data / "icd", tmp_path / "icd"))
+    row = schema.read(folder / "test.parquet").to_pylist()[0]
+    row["extra_info"] |= {"index": 10**6, "hadm_id": 10**6}
+    add_row(folder, "train.parquet", row)
+    with pytest.raises(UserError, match="1 values of subject_id are in both train and test"):
+        validate.check_folder(folder)
+    content = json.loads((folder / "manifest.json").read_text())
+    content["split"]["kind"] = "stratified"
+    (folder / "manifest.json").write_text(json.dumps(content))
+    assert "subject_id in both train and test: 1" in validate.check_folder(folder)
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
