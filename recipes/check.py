@@ -41,6 +41,7 @@ ADDED_KEYS = {
     "actor_rollout_ref.model.override_config": "transformers' model configuration",
     "actor_rollout_ref.actor.fsdp_config.mixed_precision": "verl's FSDPEngineConfig",
     "actor_rollout_ref.ref.fsdp_config.mixed_precision": "verl's FSDPEngineConfig",
+    "actor_rollout_ref.rollout.agent.agent_loop_manager_class": "verl's AgentLoopConfig",
     "actor_rollout_ref.rollout.custom.resampling": "verl_ext.resampling",
     "actor_rollout_ref.rollout.enable_sleep_mode": "verl's RolloutConfig",
     "actor_rollout_ref.rollout.engine_kwargs": "vLLM's engine arguments",

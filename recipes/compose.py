@@ -55,6 +55,12 @@ def split_launch_options(arguments: Iterable[str]) -> tuple[dict[str, str], list
     return options, overrides
 
 
+def quoted(overrides: Iterable[str]) -> list[str]:
+    """The overrides as Hydra takes them: a group's choice in quotes, because it would read sft_share=90 as a number."""
+    split = [(override, *override.partition("=")) for override in overrides]
+    return [f"{key}='{value}'" if key in GROUPS else override for override, key, _, value in split]
+
+
 def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The composed configuration of a recipe; a faulty override is a sentence that names it."""
     name = str(recipe_file(recipe).relative_to(RECIPES).with_suffix(""))
@@ -66,7 +72,7 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
         if group in GROUPS and choice not in _choices(group):
             raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
     try:
-        return _compose(name, overrides)
+        return _compose(name, quoted(overrides))
     except yaml.YAMLError as error:
         raise UserError(
             f"recipes/{name}.yaml, or what it builds on, is no YAML: {' '.join(str(error).split())}"

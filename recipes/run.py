@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from commands import UserError, parser, run
-from recipes.compose import RECIPES, compose, recipe_file, split_launch_options
+from recipes.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
 from recipes.run_folder import RunFolder
 from recipes.watch import Watch, adopt_orphans, die_with_parent, end_descendants
 
@@ -116,7 +116,7 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     name = str(recipe_file(recipe).relative_to(RECIPES).with_suffix(""))
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", str(RECIPES), "--config-name", name),
-        *overrides,
+        *quoted(overrides),
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
         f"trainer.experiment_name='{recipe}/{folder.path.name}'",
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",

@@ -1,0 +1,94 @@
+"""The papers' rows, as recipes/paper_values.yaml transcribes them, and whether the recipes compose to what it says.
+
+row = paper_rows()["drg_sapphire/table1/strict"]
+check_row(row)
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from commands import UserError
+from recipes.compose import RECIPES, compose
+
+FILE = RECIPES / "paper_values.yaml"
+PLACES = ("DATA_DIR", "RUNS_DIR", "MODEL_PATH")  # environment variables that move what a recipe reads and writes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a paper: how it is made here and what the paper says of it."""
+
+    id: str  # drg_sapphire/table1/strict
+    paper: str
+    recipe: str | None = None  # none: only fine-tuned or only evaluated
+    options: tuple[str, ...] = ()
+    stages: str | None = None  # a script and its arguments in place of the launcher
+    sft: str | None = None
+    start: str | None = None
+    after: str | None = None  # the row whose outcomes make this row's training file
+    cases: int | None = None
+    steps: int | None = None
+    eval: str = "default"
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@cache
+def paper_rows() -> dict[str, Row]:
+    """Every row by its id."""
+    found = {}
+    for paper, content in yaml.safe_load(FILE.read_text(encoding="utf-8")).items():
+        for name, said in content["rows"].items():
+            said = {**said, "values": {**content["fixed"], **said.get("values", {})}}
+            if said.get("recipe"):
+                said["recipe"] = f"{paper}/{said['recipe']}"
+            if said.get("after"):
+                said["after"] = f"{paper}/{said['after']}"
+            said["options"] = tuple(said.get("options", ()))
+            found[f"{paper}/{name}"] = Row(id=f"{paper}/{name}", paper=paper, **said)
+    return found
+
+
+def row_of(name: str) -> Row:
+    """The row of that id; the table may be left out where the rest names one row alone."""
+    rows = paper_rows()
+    near = [row for key, row in rows.items() if key == name or key.endswith(f"/{name}")]
+    if len(near) != 1:
+        which = ", ".join(row.id for row in near) or "`python -m recipes.check --rows` lists them"
+        raise UserError(f"{name!r} names {'no' if not near else 'more than one'} row of the papers: {which}")
+    return near[0]
+
+
+@contextmanager
+def default_places() -> Iterator[None]:
+    """Compose as if the user had moved nothing."""
+    with patch.dict(os.environ):
+        for name in PLACES:
+            os.environ.pop(name, None)
+        yield
+
+
+def check_row(row: Row) -> DictConfig | None:
+    """Compose the row and compare it with the paper, or say what differs."""
+    if row.recipe is None:
+        return None
+    with default_places():
+        config = compose(row.recipe, row.options)
+        for key, said in row.values.items():
+            ours = OmegaConf.select(config, key, default=None)
+            ours = OmegaConf.to_container(ours) if isinstance(ours, DictConfig | ListConfig) else ours
+            if ours != said:
+                raise UserError(f"{row.id}: {row.recipe} has {key} {ours!r}, the paper (paper_values.yaml) {said!r}")
+    if row.cases and row.cases // config.data.train_batch_size * config.trainer.total_epochs != row.steps:
+        raise UserError(
+            f"{row.id}: {row.cases} cases in batches of {config.data.train_batch_size} are not the paper's "
+            f"{row.steps} steps"
+        )
+    return config
