@@ -60,7 +60,7 @@ def compute_score(
     """The reward and its components; never raises: a fault has reward_error 1 and the lowest score.
 
     acc, category and chapter are 1.0 where the answer is the gold, a code of its category, of its chapter. pred is the
-    answer's code without dot, existing or not, and "" when the format is wrong. judge is 0.0 here.
+    answer's code without dot, existing or not, and "" when the format is wrong. What reward_fns.judge adds is 0.0 here.
     """
     try:
         if matching not in MATCHING or not isinstance(prefill, str):
@@ -135,6 +135,8 @@ def _result(
         "category": category,
         "chapter": chapter,
         "judge": 0.0,
+        "judge_retries": 0.0,
+        "judge_wait": 0.0,
         "reward_error": reward_error,
     }
 
@@ -163,7 +165,7 @@ def check_options(**options: object) -> None:
     """Raise ValueError with a sentence when an option or its value is unknown."""
     for name, value in options.items():
         if name not in OPTIONS:
-            raise ValueError(f"{name!r} is no option of the ICD reward; {_nearest(name, OPTIONS)}")
+            raise ValueError(f"{name!r} is no option of the ICD reward; {nearest(name, OPTIONS)}")
         if name in NUMBERS and (
             isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
         ):
@@ -172,7 +174,7 @@ def check_options(**options: object) -> None:
             raise ValueError(f"{name}={value!r} must be at least 0; 0 switches the component off")
     matching, prefill, path = (options.get(name) for name in ("matching", "prefill", "extra_codes"))
     if "matching" in options and matching not in MATCHING:
-        raise ValueError(f"matching={matching!r} is unknown to the ICD reward; {_nearest(matching, MATCHING)}")
+        raise ValueError(f"matching={matching!r} is unknown to the ICD reward; {nearest(matching, MATCHING)}")
     if "prefill" in options and not isinstance(prefill, str):
         raise ValueError(f'prefill={prefill!r} must be a text, for instance "<think>"')
     if path is not None and not isinstance(path, str):
@@ -184,7 +186,8 @@ def check_options(**options: object) -> None:
             raise ValueError(f"extra_codes={path!r} cannot be read: {error.strerror}") from error
 
 
-def _nearest(value: object, known: tuple[str, ...]) -> str:
+def nearest(value: object, known: tuple[str, ...]) -> str:
+    """What was perhaps meant, and all that is known, as the end of a sentence."""
     near = get_close_matches(str(value), known, 1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(known)}"
 

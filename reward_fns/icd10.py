@@ -11,12 +11,12 @@ read at the first use. `extra` adds codes of other years: see read_codes.
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NONE: frozenset[str] = frozenset()
 
@@ -102,15 +102,20 @@ def read_codes(path: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def table() -> Table:
     """Every code and chapter, from the cache or else from simple-icd-10-cm."""
+    return kept("icd10cm", _from_package, _parse)
+
+
+def kept(stem: str, make: Callable[[], str], parse: Callable[[str], Any]) -> Any:
+    """What `parse` reads in a text that `make` takes seconds to make: it is kept, by simple-icd-10-cm's version."""
     from importlib.metadata import version
 
-    path = cache_folder() / f"icd10cm-{version('simple-icd-10-cm')}.txt"
+    path = cache_folder() / f"{stem}-{version('simple-icd-10-cm')}.txt"
     try:
-        return _parse(path.read_text(encoding="ascii"))
+        return parse(path.read_text(encoding="ascii"))
     except (OSError, ValueError):  # not there yet, unreadable or damaged
-        text = _from_package()
+        text = make()
         _keep(path, text)
-        return _parse(text)
+        return parse(text)
 
 
 def cache_folder() -> Path:

@@ -7,7 +7,8 @@ import pytest
 from reward_fns import icd, icd10
 from reward_fns.icd import check_gold, check_options, compute_score
 
-KEYS = {"score", "acc", "pred", "format", "outcome", "category", "chapter", "judge", "reward_error"}
+KEYS = {"score", "acc", "pred", "format", "outcome", "category", "chapter"}
+KEYS |= {"judge", "judge_retries", "judge_wait", "reward_error"}
 
 
 def write(code: str, reasoning: str = "Chest pain, troponin up.") -> str:
