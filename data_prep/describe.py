@@ -101,8 +101,8 @@ def table(found: dict[str, Any]) -> str:
     """The same for a terminal."""
     lines = [
         f"{found['task']}, split {found['split']}, budget {found['max_prompt_tokens'] or 'none'}",
-        f"{'':<34} {'words of a note':>18} {'prompt tokens':>18} {'cut':>6} {'labels':>7} {'top':>6} {'few':>6} {'new':>6}",
-        f"{'file':<24} {'rows':>9}" + f" {'median   p95   max':>18}" * 2 + " " * 6 + "%" + " " * 8 + f"{'%':>6} " * 3,
+        f"{'file':<24} {'rows':>9} {'note words':>18} {'prompt tokens':>18} {'cut %':>6} {'labels':>7} {'top %':>6} "
+        f"{'few %':>6} {'new %':>6}",
     ]
     for name, one in found["files"].items():
         lines.append(
@@ -111,8 +111,8 @@ def table(found: dict[str, Any]) -> str:
             f"{100 * one['few']:>6.1f} {100 * one['unseen']:>6.1f}"
         )
     lines.append(
-        f"rows whose label is the most frequent one (top), has fewer than {FEW} cases in the file (few), is in no "
-        "training file (new)"
+        "words and tokens: median, 95 % quantile, maximum; rows whose note was cut, whose label is the most frequent "
+        f"(top), has fewer than {FEW} cases in the file (few), is in no training file (new)"
     )
     return "\n".join(lines)
 
