@@ -1,18 +1,12 @@
-"""What the numbers mean: pass@k, maj@n, their intervals, and the comparison of two runs. Pure numpy on arrays.
+"""What the numbers of a vote mean: pass@k and maj@n per case. Pure numpy on arrays.
 
-A metric is one value per case (an array of N) and its value is their mean. Labels are integers, -1 where an answer is
-invalid; `labels[i, j]` is what sample j of case i says and `gold[i]` what is right.
+Labels are integers, -1 where an answer is invalid; `labels[i, j]` is what sample j of case i says and `gold[i]` what is
+right. A metric is one value per case, and its value for a run is their mean.
 """
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 INVALID = -1
-LEVEL = 0.95
-DRAWS_AT_ONCE = 64
-SAME = 1e-12  # values of two runs closer than this are equal
 
 Array = np.ndarray
 
@@ -50,52 +44,3 @@ def majority(labels: Array, gold: Array, ties: str = "fractional") -> Array:
     # Each tied label stands `most` times among the leading samples.
     tied = leads.sum(axis=1) / np.maximum(most, 1)
     return np.where(gold_leads, 1.0 / np.maximum(tied, 1), 0.0)
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """Resamples patients with all their cases; the same seed draws the same patients."""
-
-    draws: int = 1000
-    seed: int = 0
-
-    def intervals(self, values: Array, clusters: Array) -> Array:
-        """The 95 % percentile intervals, shape (2, M), of the means of the M columns of `values` (N, M)."""
-        names, cluster = np.unique(clusters, return_inverse=True)
-        size = len(names)
-        sums = np.zeros((size, values.shape[1] + 1))  # the last column counts the cases of a patient
-        np.add.at(sums, cluster, np.column_stack([values, np.ones(len(values))]))
-        random = np.random.default_rng(self.seed)
-        means = np.empty((self.draws, values.shape[1]))
-        for start in range(0, self.draws, DRAWS_AT_ONCE):
-            now = min(DRAWS_AT_ONCE, self.draws - start)
-            drawn = random.integers(0, size, (now, size)) + np.arange(now)[:, None] * size
-            weights = np.bincount(drawn.ravel(), minlength=now * size).reshape(now, size)
-            totals = weights.astype(float) @ sums
-            means[start : start + now] = totals[:, :-1] / totals[:, -1:]
-        return np.percentile(means, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
-
-
-def paired_differences(these: Array, those: Array, clusters: Array, bootstrap: Bootstrap) -> list[dict[str, Any]]:
-    """For each column (metric) of two (N, M) arrays over the same cases: mean of these - those, interval, exact test.
-
-    The test is McNemar's exact one where values are 0 or 1: among the cases whose values differ, is each direction
-    equally likely?
-    """
-    from scipy.stats import binomtest
-
-    difference = these - those
-    better, worse = (difference > SAME).sum(axis=0), (difference < -SAME).sum(axis=0)
-    return [
-        {
-            "value": float(mean),
-            "interval": [float(low), float(high)],
-            "n": len(difference),
-            "better": int(more),
-            "worse": int(less),
-            "p": float(binomtest(int(more), int(more + less), 0.5).pvalue) if more + less else 1.0,
-        }
-        for mean, low, high, more, less in zip(
-            difference.mean(axis=0), *bootstrap.intervals(difference, clusters), better, worse, strict=True
-        )
-    ]

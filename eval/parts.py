@@ -73,8 +73,12 @@ def _stamp(settings: dict[str, Any]) -> dict[bytes, bytes]:
 
 
 def paths(folder: Path) -> list[Path]:
-    """The parts, oldest first."""
-    return sorted(folder.glob("part-*.parquet"))
+    """The parts, oldest first; a file that only looks like one (a copy, say) is named."""
+    found = sorted(folder.glob("part-*.parquet"))
+    for path in found:
+        if not path.stem.removeprefix("part-").isdecimal():
+            raise UserError(f"{path} is no part that eval.generate wrote; move it out of the folder")
+    return found
 
 
 def add(folder: Path, table: pa.Table, settings: dict[str, Any]) -> None:
@@ -114,6 +118,19 @@ def done(folder: Path, settings: dict[str, Any]) -> set[int]:
                 raise UserError(f"case {index} stands twice, in {seen[index]} and in {path}; {REMEDY}")
             seen[index] = path
     return set(seen)
+
+
+def being_written(folder: Path) -> bool:
+    """Whether a command is writing to the folder at this moment."""
+    lock = folder / ".lock"
+    if not lock.exists():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from commands import UserError, existing
-from eval import metrics, parts
-from eval.samples import LEVELS, Samples, read_samples
-from eval.score import compare, values_per_case
+from eval import parts
+from eval.bootstrap import Bootstrap
+from eval.measure import measure
+from eval.samples import Samples, read_samples
+from eval.score import compare
 
 # What a training run is shown by, the keys that verl logs it under (the first that is there counts), its digits.
 CURVES = {
@@ -34,8 +36,8 @@ class Evaluation:
     samples: Samples
 
     def cells(self, level: str) -> list[dict[str, Any]]:
-        """Pass@1, Pass@n and Maj@n."""
-        return [self.scores["metrics"][name] for name in columns(level, self.samples.n)]
+        """The metrics of the main table."""
+        return [self.scores["metrics"][name] for name in columns(self.samples, level)]
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class Difference:
     """A later evaluation minus the first one of the same cases."""
 
     name: str
-    n: int
+    samples: Samples
     scores: dict[str, Any]
 
     def cells(self, level: str) -> list[dict[str, Any]]:
-        """The differences in Pass@1, Pass@n and Maj@n."""
-        return [self.scores["metrics"][name] for name in columns(level, self.n)]
+        """The differences in the metrics of the main table."""
+        return [self.scores["metrics"][name] for name in columns(self.samples, level)]
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,11 @@ class Training:
     curves: dict[str, list[float | None]]
 
 
-def columns(level: str, n: int) -> list[str]:
-    """The metrics of the main table."""
-    return [f"{level}/pass@1", f"{level}/pass@{n}", f"{level}/maj@{n}"]
+def columns(samples: Samples, level: str) -> list[str]:
+    """The metrics of the main table, as the task's paper has them."""
+    n = samples.n
+    names = ("pass@1", f"pass@{n}", f"maj@{n}") if samples.task.key == "drg" else ("recall", "precision", "f1")
+    return [f"{level}/{name}" for name in names]
 
 
 def read(runs: list[str]) -> tuple[list[Evaluation], list[Training]]:
@@ -97,7 +101,7 @@ def _evaluation(name: str, folder: Path) -> Evaluation:
     samples = read_samples(folder)
     again = f"run `python -m eval.score --generations {folder}` again"
     scores = _json(folder / "scores.json", again)
-    wanted = [column for level in LEVELS for column in columns(level, samples.n)]
+    wanted = [column for level in samples.task.levels for column in columns(samples, level)]
     if not set(wanted) <= set(scores.get("metrics", {})):
         raise UserError(f"{folder}/scores.json lacks metrics of this version; {again}")
     return Evaluation(name, folder, samples.run, scores, samples)
@@ -144,12 +148,12 @@ def paired(evaluations: list[Evaluation]) -> list[Difference]:
     found = []
     for i, later in enumerate(evaluations):
         for first in evaluations[:i]:
-            if first.samples.n == later.samples.n and first.samples.cases.equals(later.samples.cases):
-                ties, drawn = later.scores["ties"], later.scores["bootstrap"]
-                mine, yours = (values_per_case(each.samples, ties) for each in (later, first))
-                bootstrap = metrics.Bootstrap(drawn["draws"], drawn["seed"])
-                scores = compare(later.samples, mine, first.samples, yours, bootstrap)
-                found.append(Difference(f"{later.name} - {first.name}", later.samples.n, scores))
+            same = first.samples.task is later.samples.task and first.samples.n == later.samples.n
+            if same and first.samples.cases.equals(later.samples.cases):
+                bootstrap = Bootstrap(later.scores["bootstrap"]["draws"], later.scores["bootstrap"]["seed"])
+                mine, yours = (measure(each.samples, bootstrap, later.scores["ties"]) for each in (later, first))
+                scores = compare(later.samples, mine, first.samples, yours)
+                found.append(Difference(f"{later.name} - {first.name}", later.samples, scores))
                 break
     return found
 

@@ -2,9 +2,10 @@
 
 samples = score_folder(Path("runs/test"))
 samples.numbers["acc"]  # N cases x n samples, in the order of the cases' index
+samples = read_samples(Path("runs/test"))  # the same from per_sample.parquet; eval.score says what is in it
 """
 
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,114 +16,155 @@ import pyarrow.parquet as pq
 
 from commands import UserError, existing, whole_file
 from eval import parts
+from eval.labels import Labelled, Options, icd_options
 from eval.metrics import INVALID, Array
-from reward_fns import drg, ms_drg
+from eval.tasks import DRG, TASKS, Task
 
-TASK = "mimic_drg"
-LEVELS = ("drg", "base", "status")
+LEVELS = tuple(DRG.levels)
 PER_SAMPLE = "per_sample.parquet"
 CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
-# Per completion: 1 where the DRG, its base, its status and the format are right, and the training reward (strict).
-SCORES = ("acc", "base", "status", "format", "reward")
-_STORED = {name: np.dtype(np.int8) for name in (*SCORES[:4], "truncated")} | {
-    "reward": np.dtype(np.float32),
-    "n_tokens": np.dtype(np.int32),
-}
-
-_BASES = {base: i for i, base in enumerate(dict.fromkeys(entry.base for entry in ms_drg.DRGS))}
-_LABELS = {entry.title: (i, _BASES[entry.base], entry.status) for i, entry in enumerate(ms_drg.DRGS)}
-_NONE = (INVALID,) * len(LEVELS)
+AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
+_GENERATED = ("n_tokens", "truncated")
+_TYPES = {"reward": pa.float32(), "overlap": pa.float32(), "n_tokens": pa.int32(), "reasoning_words": pa.int32()}
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Scored completions: numbers and predicted titles, none of the text."""
+    """Scored completions: numbers and answers, none of the text around them."""
 
     folder: Path
     run: dict[str, Any]
-    cases: pa.Table  # index, hadm_id, subject_id, ground_truth
+    task: Task
+    cases: pa.Table  # CASE
     pred: list[list[str]]
-    numbers: dict[str, Array]  # of SCORES, n_tokens and truncated: N x n
-    said: Array  # N x n x LEVELS: what each sample votes for, INVALID where it has no valid answer
-    gold: Array  # N x LEVELS
+    numbers: dict[str, Array]  # the task's flags and numbers, n_tokens and truncated: N x n
+    labelled: Labelled
+    options: Options | None = None  # not kept in per_sample.parquet, as the next
+    published: list[list[str]] | None = None  # what the published parser reads
 
     @property
     def n(self) -> int:
         return self.said.shape[1]
 
     @property
+    def said(self) -> Array:
+        """N x n x levels."""
+        return self.labelled.said
+
+    @property
+    def gold(self) -> Array:
+        """N x levels."""
+        return self.labelled.gold
+
+    @property
     def patients(self) -> Array:
         return self.cases["subject_id"].to_numpy()
 
 
-def score_folder(folder: Path) -> Samples:
-    """Read, check and score a finished folder, one part at a time."""
+def score_folder(folder: Path, labels: str | None = None, extra_codes: str | None = None) -> Samples:
+    """Read, check and score a finished folder, one part at a time; the two files are for ICD (eval.labels)."""
     run = parts.read_run(folder)
-    remedy = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
+    settings = run["settings"]
+    if parts.being_written(folder):
+        raise UserError(f"{folder} is still being written; wait until that eval.generate has ended")
     if not run["finished"]:
-        raise UserError(f"{folder} is not finished or still being written; {remedy}")
-    found = len(parts.done(folder, run["settings"]))
+        raise UserError(f"{folder} is not finished, its eval.generate was stopped; {AGAIN}")
+    found = len(parts.done(folder, settings))
     if found != run["prompts"]:
-        raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {remedy}")
-    tables, pred = [], []
-    numbers: dict[str, list] = {name: [] for name in _STORED}
-    for path, table in parts.read(folder, run["settings"]):
-        _check(path, table, run["settings"]["sampling"]["n"])
-        tables.append(table.select(CASE))
-        for scored in _scored(path, table, run["settings"]["prefill"]):
-            pred.append([sample["pred"] for sample in scored])
-            for name in SCORES:
-                numbers[name].append([_number(sample, name) for sample in scored])
-        numbers["n_tokens"] += table["n_tokens"].to_pylist()
-        numbers["truncated"] += [[reason == "length" for reason in row] for row in table["finish_reason"].to_pylist()]
-    cases = pa.concat_tables(tables).replace_schema_metadata(None)
-    order = np.argsort(cases["index"].to_numpy())
-    return _samples(
-        folder,
-        run,
-        cases.take(order),
-        [pred[i] for i in order],
-        {name: np.array(rows, dtype=float)[order] for name, rows in numbers.items()},
-    )
+        raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {AGAIN}")
+    task, options, tables, rows = None, Options(settings["prefill"]), [], []
+    for path, table in parts.read(folder, settings):
+        if task is None:
+            task = _task(path, table, task)
+            options = _options(folder, settings, task, labels, extra_codes)
+        _task(path, table, task)
+        _check(path, table, task, settings["sampling"]["n"], options)
+        rows += _scored(path, table, task, options)
+        tables.append(table.select([*CASE, "n_tokens", "finish_reason"]))
+    if task is None:
+        raise UserError(f"{folder} holds no case; generate from a data file with rows")
+    table = pa.concat_tables(tables).replace_schema_metadata(None)
+    order = np.argsort(table["index"].to_numpy())
+    table, rows = table.take(order), [rows[i] for i in order]
+    numbers = {
+        name: np.array([[sample[name] for sample in row] for row in rows], dtype=np.float64)
+        for name in (*task.flags, *task.numbers)
+    }
+    numbers["n_tokens"] = np.array(table["n_tokens"].to_pylist(), dtype=np.float64)
+    reasons = table["finish_reason"].to_pylist()
+    numbers["truncated"] = np.array([[reason == "length" for reason in row] for row in reasons], dtype=np.float64)
+    pred, published = ([[sample[name] for sample in row] for row in rows] for name in ("pred", "published"))
+    labelled = task.label(pred, table["ground_truth"].to_pylist(), options)
+    return Samples(folder, run, task, table.select(CASE), pred, numbers, labelled, options, published)
 
 
-def _check(path: Path, table: pa.Table, n: int) -> None:
-    for row in table.to_pylist():
-        case = f"{path}: case {row['index']}"
-        if row["data_source"] != TASK:
-            raise UserError(f"{case} is of {row['data_source']}, and eval.score knows {TASK}; give a DRG folder")
-        if any(len(row[name] or ()) != n for name in ("completions", "n_tokens", "finish_reason")):
-            raise UserError(f"{case} does not have {n} samples; {parts.REMEDY}")
+def _options(folder: Path, settings: dict, task: Task, labels: str | None, extra_codes: str | None) -> Options:
+    if task.key == "icd":
+        return icd_options(settings, labels, extra_codes)
+    if labels or extra_codes:
+        raise UserError(f"{folder} holds {task.source}, and --labels and --extra-codes are for mimic_icd")
+    return Options(settings["prefill"])
+
+
+def _task(path: Path, table: pa.Table, before: Task | None) -> Task:
+    sources = table["data_source"].unique().to_pylist()
+    known = [TASKS.get(source) for source in sources]
+    if None in known:
+        raise UserError(f"{path} holds cases of {sources[known.index(None)]}, and eval.score knows {', '.join(TASKS)}")
+    if len(known) > 1 or before not in (None, known[0]):
+        raise UserError(f"{path} mixes cases of {' and '.join(TASKS)}; generate from a data file of one task")
+    return known[0]
+
+
+def _check(path: Path, table: pa.Table, task: Task, n: int, options: Options) -> None:
+    import pyarrow.compute as pc
+
+    index = table["index"].to_pylist()
+    for name in ("completions", "n_tokens", "finish_reason"):
+        sizes = pc.fill_null(pc.list_value_length(table[name]), 0).to_pylist()
+        short = next((case for case, size in zip(index, sizes, strict=True) if size != n), None)
+        if short is not None:
+            raise UserError(f"{path}: case {short} does not have {n} samples; {parts.REMEDY}")
+        if pc.list_flatten(table[name]).null_count:
+            raise UserError(f"{path} has empty places in {name}; {parts.REMEDY}")
+    more = {"extra_codes": options.extra_codes} if options.extra_codes else {}
+    for case, gold in zip(index, table["ground_truth"].to_pylist(), strict=True):
         try:
-            drg.check_gold(row["ground_truth"])
+            task.check_gold(gold, **more)
         except ValueError as error:
-            raise UserError(f"{case}: {error}; prepare the data again") from error
+            raise UserError(f"{path}: case {case}: {error}; prepare the data of {task.source} again") from error
 
 
-def _scored(path: Path, table: pa.Table, prefill: str) -> Iterator[list[drg.Score]]:
+def _scored(path: Path, table: pa.Table, task: Task, options: Options) -> list[list[dict[str, Any]]]:
     columns = (table[name].to_pylist() for name in ("index", "ground_truth", "completions"))
+    rows = []
     for index, gold, completions in zip(*columns, strict=True):
-        scored = [drg.compute_score(TASK, text, gold, accuracy="strict", prefill=prefill) for text in completions]
-        if any(sample["reward_error"] for sample in scored):
+        rows.append([task.score(text, gold, options) for text in completions])
+        if any(sample["reward_error"] for sample in rows[-1]):
             raise UserError(f"{path}: case {index} has a completion that the reward cannot score; report it")
-        yield scored
-
-
-def _number(sample: drg.Score, name: str) -> float:
-    if name == "format":
-        return float(sample["format"] == 0)
-    return sample["score" if name == "reward" else name]
+    return rows
 
 
 def write_samples(samples: Samples) -> None:
     """Write per_sample.parquet beside the generations: one row per case, with lists over its samples."""
+    task, labelled = samples.task, samples.labelled
     table = samples.cases.append_column("pred", pa.array(samples.pred, pa.list_(pa.string())))
-    for name, values in samples.numbers.items():
-        table = table.append_column(
-            name, pa.array(list(values.astype(_STORED[name])), pa.list_(pa.from_numpy_dtype(_STORED[name])))
-        )
+    for i, (level, names) in enumerate(zip(task.levels, labelled.names, strict=True)):
+        texts = np.array([*names, None], dtype=object)  # INVALID is the last
+        table = table.append_column(f"gold_{level}", pa.array(texts[labelled.gold[:, i]], pa.string()))
+        said = pa.array(texts[labelled.said[:, :, i]].tolist(), pa.list_(pa.string()))
+        table = table.append_column(f"said_{level}", said)
+    for name in (*task.flags, *task.numbers, *_GENERATED):
+        of = _TYPES.get(name, pa.int8())
+        numbers = samples.numbers[name].astype(of.to_pandas_dtype())
+        table = table.append_column(name, pa.array(numbers.tolist(), pa.list_(of)))
+    about = {
+        "task": task.source,
+        "names": labelled.names if labelled.in_file else [],
+        "in_file": [int(marks.sum()) for marks in labelled.in_file],
+    }
     with whole_file(samples.folder / PER_SAMPLE) as made:
-        pq.write_table(table, made)
+        pq.write_table(table.replace_schema_metadata({"labels": json.dumps(about)}), made)
 
 
 def read_samples(folder: Path) -> Samples:
@@ -130,13 +172,24 @@ def read_samples(folder: Path) -> Samples:
     path = existing(folder / PER_SAMPLE, "the file", "run `python -m eval.score` on that folder")
     try:
         table = pq.read_table(path, partitioning=None)
-        numbers = {name: np.array(table[name].to_pylist(), dtype=float) for name in _STORED}
-        return _samples(folder, parts.read_run(folder), table.select(CASE), table["pred"].to_pylist(), numbers)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged; run `python -m eval.score` on that folder again") from error
+        about = json.loads(table.schema.metadata[b"labels"])
+        task = TASKS[about["task"]]
+        numbers = {
+            name: np.array(table[name].to_pylist(), dtype=float) for name in (*task.flags, *task.numbers, *_GENERATED)
+        }
+        labelled = _labelled(table, task, about)
+        pred = table["pred"].to_pylist()
+        return Samples(folder, parts.read_run(folder), task, table.select(CASE), pred, numbers, labelled)
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged or of another version; run `python -m eval.score` again") from error
 
 
-def _samples(folder: Path, run: dict, cases: pa.Table, pred: list[list[str]], numbers: dict[str, Array]) -> Samples:
-    said = np.array([[_LABELS.get(title, _NONE) for title in row] for row in pred])
-    gold = np.array([_LABELS[ms_drg.find(title).title] for title in cases["ground_truth"].to_pylist()])
-    return Samples(folder, run, cases, pred, numbers, said, gold)
+def _labelled(table: pa.Table, task: Task, about: dict[str, Any]) -> Labelled:
+    names = tuple(map(tuple, about["names"])) or task.names
+    said, gold = [], []
+    for level, known in zip(task.levels, names, strict=True):
+        place = {name: i for i, name in enumerate(known)} | {None: INVALID}
+        said.append([[place[label] for label in row] for row in table[f"said_{level}"].to_pylist()])
+        gold.append([place[label] for label in table[f"gold_{level}"].to_pylist()])
+    in_file = tuple(np.arange(len(known)) < count for known, count in zip(names, about["in_file"], strict=False))
+    return Labelled(np.stack(said, axis=2), np.stack(gold, axis=1), names, in_file)

@@ -2,7 +2,33 @@
 
     python -m eval.score --generations runs/after --against runs/before
 
-Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the predicted titles) and prints a table.
+Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the answers) and prints a table.
+
+scores.json:
+    task         drg or icd
+    cases, patients, samples (a case), ties, bootstrap {level, over, draws, seed}
+    metrics      by name: {value, interval [low, high], n (cases), definition, labels (averages over labels only)}
+                 drg: LEVEL/pass@k for k = 1 … n and LEVEL/maj@n, LEVEL one of drg, base, status; answer_first,
+                 cot_first
+                 icd: LEVEL/accuracy, LEVEL/precision, /recall, /f1 (macro over gold and predicted labels), each also as
+                 @gold and @all, and as micro_…; LEVEL one of chapter, category, code; LEVEL/pass@k and /maj@n where
+                 samples > 1; nil, overlap
+                 both: valid, format, truncated, reward, n_tokens, reasoning_words
+    published    the same rows for the papers' own definitions, under the same names
+    groups       drg: mdc and family, icd: chapter; by group: {cases, metrics {name: {value, interval}}}; a chapter also
+                 has predicted, the number of answers in it per sample
+    lengths      n_tokens and reasoning_words: {p0, p5, p25, p50, p75, p95, p100}
+    paired       with --against: {against, definition, metrics {name: {value, interval, n, better, worse, p}}}; the last
+                 three are null where a metric is no mean over cases
+    settings, provenance
+
+per_sample.parquet, a row per case in the order of index; a list has one entry per sample:
+    index, hadm_id, subject_id, ground_truth
+    pred []                     drg: the title, or the invalid answer; icd: the code, existing or not; "" where the
+                                format is wrong
+    gold_LEVEL, said_LEVEL []   the labels that are compared, null where an answer is invalid (icd: NIL is a label)
+    acc, format, valid []       0 or 1; drg also base, status, answer_first; icd also category, chapter
+    reward, n_tokens, truncated, reasoning_words []; icd also overlap
 """
 
 import json
@@ -10,24 +36,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from commands import UserError, command_line, commit, parser, run, whole_file
-from eval import metrics
-from eval.samples import LEVELS, Samples, score_folder, write_samples
+from eval.bootstrap import LEVEL, Bootstrap, difference
+from eval.measure import TIES, Metric, groups, lengths, measure, published
+from eval.samples import Samples, score_folder, write_samples
+from eval.tasks import DRG
 
-TITLES = {"drg": "DRG", "base": "base DRG", "status": "CC/MCC status"}
-# Means over all completions: where they come from and what they say.
-MEANS = {
-    "valid": "share of completions in the right format whose answer is an MS-DRG v34 title",
-    "format": "share of completions in the right format",
-    "truncated": "share of completions cut at max_tokens or at the model's context",
-    "n_tokens": "mean number of tokens of a completion",
-    "reward": "mean reward: format plus strict accuracy",
-}
-TIES = {"fractional": "a tie counts 1 / the number of tied answers", "first": "a tie goes to what was said first"}
-
-Values = dict[str, tuple[metrics.Array, str]]
+TITLES = DRG.levels
+NUMBERS = ("n_tokens", "reasoning_words", "reward")  # everything else is shown in percent
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,14 +53,20 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--against", help="another folder with the same cases: adds the paired difference, this minus that")
     p.add_argument("--bootstrap", type=int, default=1000, help="draws of patients for the intervals (default 1000)")
     p.add_argument("--ties", choices=tuple(TIES), default="fractional", help="what a tied vote counts")
+    p.add_argument("--labels", help="ICD: labels.json of data_prep.icd (default: beside the data)")
+    p.add_argument("--extra-codes", help="ICD: file with more codes that exist (default: codes.txt beside the data)")
     args = p.parse_args(argv)
     if args.bootstrap < 1:
         raise UserError("--bootstrap must be at least 1")
-    bootstrap = metrics.Bootstrap(args.bootstrap)
-    samples = score_folder(Path(args.generations))
-    values = values_per_case(samples, args.ties)
-    scores = summary(samples, values, bootstrap) | {
+    bootstrap = Bootstrap(args.bootstrap)
+    folder = Path(args.generations)
+    samples = score_folder(folder, args.labels, args.extra_codes)
+    found = measure(samples, bootstrap, args.ties)
+    scores = summary(samples, found, bootstrap) | {
         "ties": args.ties,
+        "published": {name: metric.row() for name, metric in published(samples, bootstrap).items()},
+        "groups": groups(samples, found, bootstrap),
+        "lengths": lengths(samples),
         "settings": samples.run["settings"],
         "provenance": {
             "command": command_line("eval.score", argv),
@@ -53,8 +75,8 @@ def main(argv: list[str] | None = None) -> None:
         },
     }
     if args.against:
-        other = score_folder(Path(args.against))
-        scores["paired"] = compare(samples, values, other, values_per_case(other, args.ties), bootstrap)
+        other = score_folder(Path(args.against), args.labels, args.extra_codes)
+        scores["paired"] = compare(samples, found, other, measure(other, bootstrap, args.ties))
     write_samples(samples)
     out = Path(args.out) if args.out else samples.folder / "scores.json"
     with whole_file(out) as made:
@@ -69,83 +91,59 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
-def values_per_case(samples: Samples, ties: str) -> Values:
-    """Every metric's value per case, and its definition."""
-    n, found = samples.n, {}
-    for i, level in enumerate(LEVELS):
-        right = samples.said[:, :, i] == samples.gold[:, None, i]
-        for k in range(1, n + 1):
-            meaning = f"mean over {n} samples" if k == 1 else f"chance that at least one of {k} samples is right"
-            found[f"{level}/pass@{k}"] = metrics.pass_at_k(right, k), f"{TITLES[level]}: {meaning}"
-        found[f"{level}/maj@{n}"] = (
-            metrics.majority(samples.said[:, :, i], samples.gold[:, i], ties),
-            f"{TITLES[level]}: the most frequent valid answer of {n} is right; {TIES[ties]}; no valid answer is wrong",
-        )
-    numbers = samples.numbers | {"valid": samples.said[:, :, 0] != metrics.INVALID}
-    return found | {name: (numbers[name].mean(axis=1), meaning) for name, meaning in MEANS.items()}
-
-
-def summary(samples: Samples, values: Values, bootstrap: metrics.Bootstrap) -> dict[str, Any]:
+def summary(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> dict[str, Any]:
     """Every metric with its value, 95 % interval, n and definition."""
-    columns = np.column_stack([value for value, _ in values.values()])
-    low, high = bootstrap.intervals(columns, samples.patients)
     return {
+        "task": samples.task.key,
         "cases": samples.cases.num_rows,
         "patients": len(set(samples.patients.tolist())),
         "samples": samples.n,
-        "bootstrap": {"level": metrics.LEVEL, "over": "patients", "draws": bootstrap.draws, "seed": bootstrap.seed},
-        "metrics": {
-            name: {
-                "value": float(value.mean()),
-                "interval": [float(low[i]), float(high[i])],
-                "n": len(value),
-                "definition": meaning,
-            }
-            for i, (name, (value, meaning)) in enumerate(values.items())
-        },
+        "bootstrap": {"level": LEVEL, "over": "patients", "draws": bootstrap.draws, "seed": bootstrap.seed},
+        "metrics": {name: metric.row() for name, metric in found.items()},
     }
 
 
-def compare(
-    these: Samples, values: Values, those: Samples, other: Values, bootstrap: metrics.Bootstrap
-) -> dict[str, Any]:
+def compare(these: Samples, mine: dict[str, Metric], those: Samples, yours: dict[str, Metric]) -> dict[str, Any]:
     """The paired difference, this minus that, of every metric that both have."""
     if not these.cases.equals(those.cases):
-        mine, yours = (set(s.cases["index"].to_pylist()) for s in (these, those))
+        here, there = (set(s.cases["index"].to_pylist()) for s in (these, those))
         detail = (
-            f"{len(mine - yours)} cases only in the first and {len(yours - mine)} only in the second"
-            if mine != yours
+            f"{len(here - there)} cases only in the first and {len(there - here)} only in the second"
+            if here != there
             else "the same case numbers with other admissions or golds"
         )
         raise UserError(f"{these.folder} and {those.folder} cannot be paired: {detail}; generate both from one file")
-    shared = [name for name in values if name in other]
-    mine, yours = (np.column_stack([run[name][0] for name in shared]) for run in (values, other))
-    rows = metrics.paired_differences(mine, yours, these.patients, bootstrap)
     return {
         "against": str(those.folder),
         "definition": "this minus that over the same cases; interval as above; p of the exact test that among the "
         "cases that differ (better, worse) both directions are equally likely (McNemar's for values of 0 and 1)",
-        "metrics": dict(zip(shared, rows, strict=True)),
+        "metrics": {
+            name: difference(metric.estimate, yours[name].estimate) for name, metric in mine.items() if name in yours
+        },
     }
 
 
 def table(scores: dict[str, Any]) -> str:
-    """The scores as text: a row per metric, the pass@k in between left to the file."""
-    n = scores["samples"]
-    shown = [f"{level}/{name}" for level in LEVELS for name in dict.fromkeys(("pass@1", f"pass@{n}", f"maj@{n}"))]
+    """The scores as text: what the papers' tables show, then rates and lengths; the rest is left to the file."""
+    n, names = scores["samples"], list(scores["metrics"])
+    main = ("pass@1", f"pass@{n}", f"maj@{n}") if scores["task"] == "drg" else ("accuracy", *_MACRO)
+    shown = [name for name in names if "/" not in name or name.split("/")[1] in main]
     paired = scores.get("paired")
     lines = [
         f"{scores['cases']} cases, {scores['patients']} patients, {n} samples a case, intervals 95 % by patient",
-        f"{'':16}{'value':>9}  {'interval':16}" + (f"{'difference':>10}  {'interval':16}{'p':>8}" if paired else ""),
+        f"{'':20}{'value':>9}  {'interval':16}" + (f"{'difference':>10}  {'interval':16}{'p':>8}" if paired else ""),
     ]
-    for name in (*shown, *MEANS):
-        percent = name not in ("n_tokens", "reward")
-        line = f"{name:16}{_cell(scores['metrics'][name], percent)}"
-        if paired:
+    for name in shown:
+        percent = name not in NUMBERS
+        line = f"{name:20}{_cell(scores['metrics'][name], percent)}"
+        if paired and name in paired["metrics"]:
             row = paired["metrics"][name]
-            line += f"{_cell(row, percent, '+', 10)}{row['p']:8.2g}"
+            line += _cell(row, percent, "+", 10) + ("" if row["p"] is None else f"{row['p']:8.2g}")
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+_MACRO = ("precision", "recall", "f1", "f1@gold")
 
 
 def _cell(row: dict[str, Any], percent: bool, sign: str = "", width: int = 9) -> str:

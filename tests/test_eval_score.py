@@ -206,7 +206,7 @@ def break_samples(out: Path) -> str:
 def break_task(out: Path) -> str:
     (out / "part-00001.parquet").unlink()
     add(out, CASES[3:], 3, settings(), source="mimic_icd")
-    return "case 3 is of mimic_icd"
+    return "part-00001.parquet mixes cases of mimic_drg and mimic_icd"
 
 
 def break_gold(out: Path) -> str:
