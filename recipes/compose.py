@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
         raise UserError(_explain(name, overrides, error)) from error
 
 
-@lru_cache
+@cache
 def verl_defaults() -> DictConfig:
     """What verl itself composes: every key that it knows, with its default."""
     return _compose("ppo_trainer", [], folder=verl_config_dir())
@@ -103,9 +103,15 @@ def unresolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def nearest_key(key: str) -> str:
-    """', did you mean …?' for a key that verl does not know; nothing when none comes near."""
-    return _near(key, [".".join(path) for path, _ in leaves(unresolved(verl_defaults()))])
+def nearest_key(key: str, others: Iterable[str] = ()) -> str:
+    """', did you mean …?' for a key that neither verl nor `others` know; nothing when none comes near."""
+    return _near(key, [*(".".join(path) for path, _ in leaves(unresolved(verl_defaults()))), *others])
+
+
+@cache
+def base_of(recipe: str) -> DictConfig:
+    """The composed `_base.yaml` beside a recipe."""
+    return _compose(f"{recipe_file(recipe).parent.name}/_base", [])
 
 
 def verl_config_dir() -> Path:

@@ -39,6 +39,11 @@ class Row:
     eval: str = "default"
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def recipe_name(self) -> str:
+        """The recipe without its paper."""
+        return (self.recipe or "").rpartition("/")[2]
+
 
 @cache
 def paper_rows() -> dict[str, Row]:
@@ -75,20 +80,23 @@ def default_places() -> Iterator[None]:
         yield
 
 
-def check_row(row: Row) -> DictConfig | None:
-    """Compose the row and compare it with the paper, or say what differs."""
+@cache
+def composed(recipe: str, options: tuple[str, ...] = ()) -> DictConfig:
+    """The same as `compose`, once for a recipe and all rows that need it."""
+    return compose(recipe, options)
+
+
+def check_row(row: Row) -> None:
+    """Compose the row and compare it with the paper; a UserError says what differs."""
     if row.recipe is None:
-        return None
+        return
     with default_places():
-        config = compose(row.recipe, row.options)
+        config = composed(row.recipe, row.options)
         for key, said in row.values.items():
             ours = OmegaConf.select(config, key, default=None)
             ours = OmegaConf.to_container(ours) if isinstance(ours, DictConfig | ListConfig) else ours
             if ours != said:
                 raise UserError(f"{row.id}: {row.recipe} has {key} {ours!r}, the paper (paper_values.yaml) {said!r}")
-    if row.cases and row.cases // config.data.train_batch_size * config.trainer.total_epochs != row.steps:
-        raise UserError(
-            f"{row.id}: {row.cases} cases in batches of {config.data.train_batch_size} are not the paper's "
-            f"{row.steps} steps"
-        )
-    return config
+    batch, epochs = config.data.train_batch_size, config.trainer.total_epochs
+    if row.cases and row.cases // batch * epochs != row.steps:
+        raise UserError(f"{row.id}: {row.cases} cases in batches of {batch} are not the paper's {row.steps} steps")

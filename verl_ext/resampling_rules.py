@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+MANAGER = "verl_ext.resampling.ResamplingManager"  # as rollout.agent.agent_loop_manager_class names it
 RULES = ("neutral", "positive", "positive_published")
 
 
