@@ -6,6 +6,7 @@ for stage in stages(row_of("table1/remove_hard")):
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ class Stage(NamedTuple):
     @property
     def command(self) -> str:
         """The command as one types it."""
-        return shlex.join(self.words).replace("'$MIMIC", "$MIMIC'")
+        return re.sub(r"'(\$\w+[^']*)'", r'"\1"', shlex.join(self.words))  # variables are for the shell to fill in
 
     def is_done(self) -> bool:
         """Whether it has finished: a GRPO run says so in its run.json, the other outputs appear whole."""

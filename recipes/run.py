@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from commands import UserError, parser, run
+from recipes.alarms import Alarms
 from recipes.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
 from recipes.run_folder import RunFolder
 from recipes.watch import Watch, adopt_orphans, die_with_parent, end_descendants
@@ -50,6 +51,7 @@ class Progress:
         self.kept = folder.metrics
         self.fresh = folder.path / "metrics.part.jsonl"  # verl truncates its file when it starts
         self.total = folder.read()["total_steps"]
+        self.alarms = Alarms()
         known = set(self.kept.read_text().splitlines()) if self.kept.exists() else set()
         left = self.fresh.read_text().splitlines() if self.fresh.exists() else []
         self._keep([line for line in left if line not in known and _is_row(line)])  # of a launcher that was killed
@@ -87,6 +89,8 @@ class Progress:
         if valid:
             shown.append(f"validation {', '.join(valid)}")
         print(f"step {step:>{len(str(self.total))}}/{self.total}  {'  '.join(shown)}", flush=True)
+        for warning in self.alarms.look(step, data):
+            print(f"warning: {warning}", flush=True)
 
 
 def environment(config: DictConfig, folder: RunFolder, progress: Progress, place: str) -> dict[str, str]:
