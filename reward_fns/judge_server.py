@@ -16,7 +16,7 @@ from typing import Any
 from commands import UserError, parser, run
 from reward_fns.judge_client import STRUCTURES, Fault, Settings, headers, read_grade, request_body
 
-URL, MODEL = "http://localhost:8001/v1", "judge"
+URL, MODEL = "http://localhost:8001/v1", "meta-llama/Llama-3.1-8B-Instruct"
 _START = "start one with `bash recipes/judge.sh MODEL`, or set JUDGE_URL to yours"
 _PROBE = [{"role": "user", "content": "Say hello in one word, please."}]
 
