@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from commands import UserError, parser, run
+from commands import UserError, commit, parser, run
 from recipes.alarms import Alarms
 from recipes.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
 from recipes.run_folder import RunFolder
@@ -100,6 +100,7 @@ def environment(config: DictConfig, folder: RunFolder, progress: Progress, place
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(RECIPES.parent), os.environ.get("PYTHONPATH")]))
     env["VERL_FILE_LOGGER_PATH"] = str(progress.fresh.resolve())
     env["WANDB_DIR"] = str(folder.path.resolve())
+    env.setdefault("WANDB_RUN_GROUP", folder.recipe)
     env["TMPDIR"] = place  # sockets and scratch files of vLLM and wandb go with the run
     if "RAY_ADDRESS" not in env:
         env["RAY_TMPDIR"] = place  # the usual one may be somebody else's and name their cluster
@@ -124,6 +125,8 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
         f"trainer.experiment_name='{recipe}/{folder.path.name}'",
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
+        f"++trainer.v1.medcode.commit='{commit()}'",  # for trackers, which log the configuration
+        f"++trainer.v1.medcode.data_sha256={list(folder.read()['data'].values())}",
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]

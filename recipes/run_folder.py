@@ -19,10 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from commands import UserError, commit, sha256, versions, whole_file
 from recipes.compose import compose, unresolved
 
+HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
+
 
 def fingerprint(recipe: str, overrides: list[str]) -> str:
     """Eight digits for what a run trains: its composed configuration without places and hardware."""
-    config = unresolved(compose(recipe, [item for item in overrides if not item.startswith("hardware=")]))
+    config = unresolved(compose(recipe, [item for item in overrides if not item.startswith(HARDWARE)]))
     config.pop("places")
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
@@ -37,6 +39,7 @@ class RunFolder:
         small = "cpu-" if config.trainer.device == "cpu" else ""
         self.print = small + self.print
         self.path = Path(os.environ.get("RUNS_DIR", "runs")) / recipe / (name or self.print)
+        self.devices = config.trainer.nnodes * config.trainer.n_gpus_per_node
         self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.checkpoints = self.path / "checkpoints"
@@ -63,6 +66,11 @@ class RunFolder:
                 f"{self.path} holds a run of another configuration ({other}); "
                 "choose another name=… or fresh=1 to start over"
             )
+        elif before and before.get("devices", self.devices) != self.devices and any(self.checkpoints.glob("global_*")):
+            raise UserError(
+                f"{self.path} has checkpoints of {before['devices']} devices, which {self.devices} cannot load; "
+                "launch on as many as before, or choose another name=…"
+            )
 
     def read(self) -> dict[str, Any]:
         """run.json, or nothing for a new folder."""
@@ -83,6 +91,7 @@ class RunFolder:
             commit=commit(),
             versions=versions(),
             hardware=_hardware(self.config),
+            devices=self.devices,
             data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
             model=str(self.config.actor_rollout_ref.model.path),
             total_steps=total_steps(self.config),

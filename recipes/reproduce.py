@@ -1,0 +1,65 @@
+"""Make one row of a paper: data, traces, SFT, GRPO, evaluation, comparison; what is done already is skipped.
+
+    python -m recipes.reproduce table1/remove_hard                # or `bash recipes/drg_sapphire/reproduce.sh …`
+    python -m recipes.reproduce table1/strict hardware=cpu        # with the tiny model and the data of `make demo`
+
+MIMIC names the folder that holds hosp/ and note/; it is needed until the data have been prepared. A stage that was
+killed goes on where it stopped when the command is given again.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+from commands import UserError, parser, run
+from recipes.chain import Stage, hardware_of, stages
+from recipes.compose import RECIPES
+from recipes.rows import row_of
+
+
+def words_to_run(stage: Stage) -> list[str]:
+    """The stage's command with this Python and the variables filled in."""
+    words = [os.path.expandvars(word) for word in stage.words]
+    if left := [word for word in words if word.startswith("$")]:
+        raise UserError(
+            f"{stage.done} is missing and {left[0].split('/')[0]} is not set: prepare the data first, or set MIMIC to "
+            "the folder that holds hosp/ and note/"
+        )
+    programs = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"]}
+    return [*programs.get(words[0], [words[0]]), *words[1:]]
+
+
+def reproduce(name: str, options: list[str]) -> None:
+    """Run every stage that has not been done; the first that fails ends it."""
+    chain = stages(row_of(name), options)
+    for number, stage in enumerate(chain, 1):
+        began = time.monotonic()
+        heading = f"[{number}/{len(chain)}] {stage.what}"
+        if stage.is_done():
+            print(f"{heading}: done before ({stage.done})", flush=True)
+            continue
+        print(f"{heading}\n      {stage.command}", flush=True)
+        environment = {**os.environ, "PYTHON": sys.executable}
+        status = subprocess.run(words_to_run(stage), cwd=RECIPES.parent, env=environment).returncode
+        if status:
+            print(
+                f"error: stage {number} ended with status {status}; mend it and give the command again", file=sys.stderr
+            )
+            sys.exit(status)
+        print(f"      {time.monotonic() - began:.0f} s", flush=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__ or "", "python -m recipes.reproduce table1/strict hardware=cpu")
+    arguments.add_argument("row", help="a row of the papers; `python -m recipes.check --rows` lists them")
+    arguments.add_argument("overrides", nargs="*", metavar="key=value", help="as for the launcher")
+    given = arguments.parse_args(argv)
+    if hardware_of(given.overrides) == "cpu":
+        os.environ.setdefault("DATA_DIR", "outputs/demo/data")
+        os.environ.setdefault("TRACES", "outputs/demo/mimic/traces.parquet")
+    reproduce(given.row, given.overrides)
+
+
+if __name__ == "__main__":
+    run(main)
