@@ -53,7 +53,8 @@ def guideline(year: int = 2025) -> list[str]:
     """The order of the official guideline, filled with words of our own."""
     head = "ICD-10-CM Official Guidelines for Coding and Reporting"
     lines = [head, f"FY {year} -- UPDATED October 1, {year - 1}", f"(October 1, {year - 1} - September 30, {year})"]
-    lines += ["Table of Contents", "Section I. Conventions, general and chapter specific guidelines ............. 7"]
+    lines += [f"Changed since the April {year - 1}, FY {year - 1} version", "Table of Contents"]
+    lines += ["Section I. Conventions, general and chapter specific guidelines ............. 7"]
     lines += ["C. Chapter-Specific Coding Guidelines .......................... 17"]
     for number in range(1, 23):
         *first, last = heading(number)
@@ -74,7 +75,11 @@ def guideline(year: int = 2025) -> list[str]:
             lines += ["Reserved for future guideline expansion"]
         else:
             lines += ["a. First topic", f"1) Rule {number}A: sequence what the stay was for", "as the first code."]
-            lines += [head, f"FY {year}", f"Page {16 + number} of 120"]  # a page ends in the middle of a chapter
+            lines += [
+                head,
+                f"FY {year} -- UPDATED October 1, {year - 1}",
+                f"Page {16 + number} of 120",
+            ]  # a page ends in the middle of a chapter
             lines += ["Chapter 19 holds injuries; see there.", "b. Second topic", f"Rule {number}B."]
     lines += ["Section II. Selection of Principal Diagnosis", "The reason for the stay, after study."]
     return [*lines, "Section III. Reporting Additional Diagnoses", "1. Chapters", "Appendix I"]
@@ -133,7 +138,7 @@ LAYOUTS = {
     "no chapter 9": (lambda line: not line.startswith("9. Chapter 9"), '"9. Chapter 9: …"'),
     "no chapter 22": (lambda line: not line.startswith("22. Chapter 22"), '"22. Chapter 22: …"'),
     "no section II": (lambda line: not line.startswith("Section II."), "Section II."),
-    "no year": (lambda line: "2025" not in line, "no fiscal year"),
+    "no year": (lambda line: "FY" not in line, "no fiscal year"),
 }
 
 
