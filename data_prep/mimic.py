@@ -4,10 +4,15 @@ rows = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "description"))
 for batch in mimic.notes(note, ("hadm_id", "text")): ...
 """
 
+import csv as text_csv
+import gzip
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 from tqdm import tqdm
 
@@ -49,6 +54,11 @@ RELEASES = {
 NOTE_RELEASES = {"Note 2.2": (331_793, 331_794)}  # counted, and as PhysioNet's page says
 UNKNOWN = "unknown or synthetic"
 
+NOTE_TYPES = ("DS", "AD")  # discharge summaries and addenda to them
+
+BLOCK = 8 << 20
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of such bytes
+AGAIN = "download it again and compare its SHA-256"
 INTEGERS = {"subject_id", "hadm_id", "seq_num", "icd_version"}
 
 
@@ -72,7 +82,16 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
 
 def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
-    yield from batches(note / "discharge.csv.gz", columns)
+    path, before = note / "discharge.csv.gz", 0
+    for batch in batches(path, (*columns, "note_type")):
+        known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
+        if (place := pc.index(known, False).as_py()) >= 0:
+            raise UserError(
+                f"{path}, row {before + place + 1}: the note_type is not {' or '.join(NOTE_TYPES)}, so this is no file "
+                "of discharge summaries; give the folder that holds discharge.csv.gz of MIMIC-IV-Note 2.2"
+            )
+        before += batch.num_rows
+        yield batch.select(list(columns))
 
 
 def types(columns: Sequence[str]) -> pa.Schema:
@@ -83,9 +102,9 @@ def types(columns: Sequence[str]) -> pa.Schema:
 def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Read a gzip CSV in blocks, with a progress bar over its compressed bytes."""
     existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
-    want = types(columns)
+    check_columns(path, columns)
     convert = csv.ConvertOptions(
-        include_columns=list(columns), column_types=want, strings_can_be_null=False, null_values=[""]
+        include_columns=list(columns), column_types=types(columns), strings_can_be_null=False, null_values=[""]
     )
     parse = csv.ParseOptions(newlines_in_values=True)
     raw = pa.OSFile(str(path))
@@ -93,20 +112,53 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with (
             tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name) as bar,
             pa.CompressedInputStream(raw, "gzip") as stream,
-            csv.open_csv(stream, csv.ReadOptions(block_size=8 << 20), parse, convert) as reader,
+            csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
         ):
             for batch in reader:
                 yield batch
                 bar.update(min(raw.tell(), bar.total) - bar.n)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError) as error:
-        raise UserError(explain(path, columns, str(error).splitlines()[0])) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        # the reader's own message can hold the text of a note, and knows no row
+        raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
 
 
-def explain(path: Path, columns: Sequence[str], error: str) -> str:
-    """What is wrong with a file that cannot be read, and what to do."""
-    low = error.lower()
-    if "column" in low and ("not found" in low or "does not exist" in low or "missing" in low or "no match" in low):
-        return f"{path} lacks a column among {', '.join(columns)} ({error}); it is no MIMIC-IV file of a known release"
-    if "truncated" in low or "zlib" in low or "gzip" in low or "decompress" in low:
-        return f"{path} is damaged or cut short ({error}); download it again and compare its SHA-256"
-    return f"{path} cannot be read ({error}); download it again and compare its SHA-256"
+def check_columns(path: Path, columns: Sequence[str]) -> None:
+    """The first line names every column that is needed."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+            found = next(text_csv.reader(file), [])
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
+    missing = [column for column in columns if column not in found]
+    if not missing:
+        return
+    older = (
+        "its names in capitals are those of MIMIC-III" if missing[0].upper() in found else "it is of another release"
+    )
+    raise UserError(
+        f"{path}, line 1: the column {missing[0]} is missing among {', '.join(found)[:300] or 'none'}; {older}, where "
+        "MIMIC-IV 2.0 and MIMIC-IV-Note 2.2 are needed"
+    )
+
+
+def fault(path: Path, columns: Sequence[str]) -> str:
+    """The first row that cannot be read and what to do, without a word of it; "" if a slow reading finds nothing."""
+    row = 0
+    text_csv.field_size_limit(1 << 30)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = text_csv.reader(file)
+            header = next(rows)
+            for row, values in enumerate(rows, 1):
+                if len(values) != len(header):
+                    return f"{path}, row {row}: {len(values)} values for {len(header)} columns; {AGAIN}"
+                for name, value in zip(header, values, strict=True):
+                    if name in columns and NOT_UTF8.search(value):
+                        return f"{path}, row {row}: the {name} has bytes that are not UTF-8; {AGAIN}"
+                    if name in columns and name in INTEGERS and value and not re.fullmatch(r"[+-]?\d{1,18}", value):
+                        return f"{path}, row {row}: the {name} is no whole number; {AGAIN}"
+    except (OSError, EOFError, zlib.error):
+        return f"{path} is damaged or cut short after row {row}; {AGAIN}"
+    except text_csv.Error as error:
+        return f"{path}, row {row + 1}: {error}; {AGAIN}"
+    return ""

@@ -1,4 +1,4 @@
-"""Find parts of a discharge summary by their headings."""
+"""Find the hospital course of a discharge summary by its headings."""
 
 import re
 
@@ -7,13 +7,22 @@ ON_ADMISSION = ("Medications on Admission", "___  on Admission", "___ on Admissi
 AT_DISCHARGE = ("Discharge Medications",)
 # The last laboratory value before a course that has lost its heading.
 STUB = re.compile(r"(?:Mg-[12]\.|LACTATE-[12]\.|Epi-|Gap-|COUNT-|TRF-)___")
+# Headings of a course that published rules pass over, and all that can come after one.
+LENIENT = re.compile(r"^[ \t]*(?:B?rief )?Hospital Course\b[^\n]*\n", re.IGNORECASE | re.MULTILINE)
+AFTER = re.compile(
+    r"^[ \t]*(?:(?:Medications|___) +on Admission|Discharge (?:Medications|Disposition|Diagnos[ei]s|Condition"
+    r"|Instructions)|___ (?:Medications|Disposition)|Facility) *:",
+    re.IGNORECASE | re.MULTILINE,
+)
+RULES = ("published", "lenient")
 
 
-def hospital_course(text: str) -> str | None:
+def hospital_course(text: str, rules: str = "published") -> str | None:
     """The hospital course by DRG-LLaMA's rules, the first that matches, as it stands in the note; None without one.
 
     (a) from the line after "Brief Hospital Course" to the first heading of the medications on admission; (b) to
-    "Discharge Medications"; (d) from a laboratory stub to "Medications on Admission". Their rule (c) never matches.
+    "Discharge Medications"; (d) from a laboratory stub to "Medications on Admission". Their rule (c) never matches;
+    with the lenient rules, a heading in other spellings and any heading after it take its place.
     """
     heading = text.find(COURSE)
     start = text.find("\n", heading) if heading >= 0 else -1
@@ -22,6 +31,8 @@ def hospital_course(text: str) -> str | None:
             end = _first(text, ends, start)
             if end >= 0:
                 return text[start:end]
+    if rules == "lenient" and (begin := LENIENT.search(text)) and (after := AFTER.search(text, begin.end())):
+        return text[begin.end() : after.start()]
     stub = STUB.search(text)
     if stub is not None:
         end = text.find(ON_ADMISSION[0], stub.end())
