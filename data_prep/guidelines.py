@@ -22,8 +22,9 @@ YEAR = 2025  # the paper's
 CHAPTERS = 22
 
 _FISCAL = re.compile(r"\bFY\s*(20\d\d)\b")
-_RUNNING = re.compile(
-    r"(?:ICD-10-CM Official Guidelines for Coding and Reporting)?\s*(?:FY\s*20\d\d(?:\s*-+\s*UPDATED.*)?)?\s*(?:Page \d+ of \d+)?"
+_RUNNING = re.compile(  # each part alone, too
+    r"(?:ICD-10-CM Official Guidelines for Coding and Reporting)?\s*"
+    r"(?:FY\s*20\d\d(?:\s*-+\s*UPDATED.*)?)?\s*(?:Page \d+ of \d+)?"
 )
 _CONTENTS = re.compile(r"(?:\.\s?){4,}\s*\d+$")  # a line of the table of contents
 _SECTION = re.compile(r"C\.\s*Chapter-\s?Specific Coding Guidelines", re.IGNORECASE)
