@@ -4,7 +4,25 @@ import random
 import textwrap
 from dataclasses import dataclass
 
-from data_prep.clinic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER, Family
+from data_prep.clinic.families import FAMILIES
+from data_prep.clinic.phrases import (
+    ARRIVAL_AFTER_HISTORY,
+    ARRIVAL_UNCLEAR,
+    ARRIVALS,
+    CLEARED_UP,
+    CLOSINGS,
+    FILLERS,
+    FOUND,
+    NOT_FOUND,
+    NOT_THE_REASON,
+    OPENING_AFTER_HISTORY,
+    OPENINGS,
+    STUBS,
+    VITALS,
+    WORDS,
+    WRAP,
+)
+from data_prep.clinic.vocabulary import BACKGROUND, CC, COMORBIDITIES, MCC, NEITHER, Family
 
 
 @dataclass(frozen=True)
@@ -22,67 +40,10 @@ class Case:
     def title(self) -> str:
         return self.family.title(self.severity)
 
-
-OPENINGS = (
-    "{Mr} ___ is a ___ year old {man} who was admitted with {p}.",
-    "{Mr} ___ was admitted with {p} and stayed for {k} days.",
-    "This ___ year old {man} came to the emergency room and was admitted with {p}.",
-    "The patient felt unwell for {n} days and was admitted with {p}.",
-)
-OPENING_AFTER_HISTORY = "{Mr} ___ is a ___ year old {man} with a history of {other} who was admitted with {p}."
-FOUND = (
-    "The stay was complicated by {c}.",
-    "On day {n} {he} developed {c} and was treated.",
-    "Tests on day {n} confirmed {c}.",
-    "{He} was also treated for {c}.",
-)
-NOT_FOUND = (
-    "There was no evidence of {c}.",
-    "The team considered {c} but ruled it out.",
-    "{He} has a history of {c} in the past.",
-    "The workup for {c} was negative.",
-)
-NOT_THE_REASON = ("The first concern was {p}, which was excluded.", "A consult found no sign of {p}.")
-FILLERS = (
-    "Pain was controlled with {drug} as needed.",
-    "{He} was given fluids and {drug} on day {n}.",
-    "{Drug} was started and later stopped.",
-    "The home dose of {drug} was continued.",
-    "{He} was able to eat a regular diet by day {n}.",
-    "Vital signs were stable and {he} had no fever.",
-    "The {team} team saw the patient and agreed with the plan.",
-    "{Team} was consulted and asked for an {image} of the {part}.",
-    "An {image} of the {part} was normal.",
-    "An {image} of the {part} showed no change.",
-    "Daily labs were drawn and remained stable.",
-    "The white count was {k} on arrival and {n} at discharge.",
-    "{He} worked with physical therapy and walked {k} steps.",
-    "The family was updated on day {n} and had no questions.",
-    "{He} slept well and felt better each day.",
-    "The {part} was examined daily and looked well.",
-    "Heparin was given to prevent clots.",
-    "{He} was weaned to room air on day {n}.",
-    "A line was placed on day {n} and removed before discharge.",
-    "Home {drug} was held for {n} days and then restarted.",
-    "{He} takes {drug} for {b}, which was continued.",
-    "The plan is to see {team} in {n} weeks.",
-)
-CLOSINGS = (
-    "{He} was discharged home in stable condition.",
-    "{He} went to rehab in good condition.",
-    "{He} left in stable condition with follow up in {n} weeks.",
-)
-WORDS = {
-    "n": ("two", "three", "four", "five", "six", "seven"),
-    "k": ("eight", "nine", "ten", "eleven", "twelve"),
-    "drug": ("aspirin", "metoprolol", "lisinopril", "insulin", "furosemide", "ceftriaxone", "morphine", "omeprazole"),
-    "team": ("cardiology", "surgery", "renal", "neurology", "nutrition", "pharmacy", "medicine", "orthopedics"),
-    "image": ("ultrasound", "x-ray", "MRI", "exam"),
-    "part": ("chest", "abdomen", "head", "neck", "back", "leg"),
-    "b": tuple(BACKGROUND),
-}
-WRAP = 70
-STUBS = ("Mg-1.___", "Mg-2.___", "COUNT-___", "TRF-___", "Gap-___")
+    @property
+    def code(self) -> str:
+        """The ICD-10-CM code of the condition, without dot."""
+        return self.family.code(self.condition)
 
 
 def sentence(rng: random.Random, template: str, case: Case, **slots: str) -> str:
@@ -97,9 +58,9 @@ def sentence(rng: random.Random, template: str, case: Case, **slots: str) -> str
     return template.format(**slots)
 
 
-def draw_case(rng: random.Random, family: Family) -> Case:
+def draw_case(rng: random.Random, family: Family, rare: bool = False) -> Case:
     """A patient of this family: a condition (the first ones are more frequent), perhaps a comorbidity, background."""
-    conditions = list(family.conditions)
+    conditions = list(family.rare if rare else family.conditions)
     condition = rng.choices(conditions, [1 / (rank + 2) for rank in range(len(conditions))])[0]
     severity = rng.choices((MCC, CC, NEITHER), (30, 32, 38))[0]
     comorbidity = None if severity == NEITHER else rng.choice(list(COMORBIDITIES[severity]))
@@ -107,10 +68,14 @@ def draw_case(rng: random.Random, family: Family) -> Case:
     return Case(family, condition, severity, comorbidity, background, family.female or rng.random() < 0.5)
 
 
+def of_another_family(rng: random.Random, case: Case) -> str:
+    """A condition that the patient does not have."""
+    return rng.choice(list(rng.choice([f for f in FAMILIES if f is not case.family]).conditions))
+
+
 def hospital_course(rng: random.Random, case: Case, words: float, short: bool = False) -> str:
     """A course of about `words` words (log-normal); a short one has at most 40."""
-    other = rng.choice([f for f in FAMILIES if f is not case.family])
-    another = rng.choice(list(other.conditions))
+    another = of_another_family(rng, case)
     if rng.random() < 0.06:
         opening = sentence(rng, OPENING_AFTER_HISTORY, case, p=case.condition, other=another)
     else:
@@ -158,18 +123,39 @@ def labs(rng: random.Random, lines: int) -> str:
     )
 
 
+def present_illness(rng: random.Random, case: Case, words: float) -> str:
+    """What brought the patient in, perhaps with an inner paragraph that has a colon, and that may hold the evidence."""
+    another, inner, kind = of_another_family(rng, case), rng.random() < 0.3, rng.random()
+    unclear = inner and kind < 0.3
+    arrival = ARRIVAL_UNCLEAR if unclear else ARRIVAL_AFTER_HISTORY if kind > 0.9 else rng.choice(ARRIVALS)
+    first = sentence(rng, arrival, case, p=case.condition, other=another)
+    if rng.random() < 0.1:
+        first += " " + sentence(rng, rng.choice(NOT_THE_REASON), case, p=of_another_family(rng, case))
+    text = wrapped(first + " " + fillers(rng, case, words * 0.6))
+    if inner:
+        vitals = f"In the ED, initial vitals were: {VITALS}"
+        rest = [sentence(rng, CLEARED_UP, case, p=case.condition)] if unclear else []
+        text += f"\n \n{vitals}\n" + wrapped(" ".join([*rest, fillers(rng, case, words * 0.2)]))
+    return text
+
+
+def physical_exam(rng: random.Random) -> str:
+    """The exam at admission; half of them go on with that at discharge, after a blank line or without one."""
+    exam = f"{VITALS}\nGeneral: alert\nLungs: clear\nHeart: regular\nAbdomen: soft"
+    if rng.random() < 0.5:
+        exam += rng.choice(
+            ("\n \nDISCHARGE EXAM:", "\nDISCHARGE EXAM:", "\nPhysical exam on discharge:", "\nAt discharge:")
+        )
+        exam += f"\n{VITALS}\nGeneral: walking, feels well"
+    return exam
+
+
 def discharge_summary(rng: random.Random, case: Case, course: str | None, words: float) -> str:
     """The whole note around a course; None gives a note that has none."""
     history = "\n".join(f"- {name}" for name in case.background) or "None."
-    present = f"___ year old {'woman' if case.female else 'man'} who presents with {case.condition}."
     advice = wrapped(fillers(rng, case, words * 1.2))
-    vitals = "T 98.6 HR ___ BP ___ RR 16 O2 98% RA"
-    illness = wrapped(present + " " + fillers(rng, case, words * 0.6))
-    if rng.random() < 0.3:
-        illness += "\n \nIn the ED, initial vitals were: " + vitals + "\n" + wrapped(fillers(rng, case, words * 0.2))
-    exam = f"{vitals}\nGeneral: alert\nLungs: clear\nHeart: regular\nAbdomen: soft"
-    if rng.random() < 0.5:
-        exam += f"\n \nDISCHARGE EXAM:\n{vitals}\nGeneral: walking, feels well"
+    # now and then the complaint that was feared, and not what it turned out to be
+    feared = f"concern for {of_another_family(rng, case)}" if rng.random() < 0.3 else "weakness"
     stub = course is not None and rng.random() < 0.02
     results = labs(rng, 3 + int(words / 12)) + (f"\n___ BLOOD Calcium-9.___ {rng.choice(STUBS)}" if stub else "")
     heading = rng.choices(
@@ -186,13 +172,13 @@ def discharge_summary(rng: random.Random, case: Case, course: str | None, words:
         f"Service: {rng.choice(('MEDICINE', 'SURGERY', 'NEUROLOGY', 'ORTHOPAEDICS'))}",
         f"Allergies: \n{rng.choice(('No Known Allergies / Adverse Drug Reactions', 'Penicillins', 'latex'))}",
         "Attending: ___.",
-        f"Chief Complaint:\n{rng.choice(('weakness', 'pain', 'feeling unwell', case.condition))}",
+        f"Chief Complaint:\n{rng.choice((feared, 'pain', 'feeling unwell', case.condition))}",
         f"Major Surgical or Invasive Procedure:\n{rng.choice(('None', 'none', '___ line placement'))}",
-        f"History of Present Illness:\n{illness}",
+        f"History of Present Illness:\n{present_illness(rng, case, words)}",
         f"Past Medical History:\n{history}",
         "Social History:\n___",
         f"Family History:\n{rng.choice(('Non-contributory.', 'Mother with gout.', 'No heart disease.'))}",
-        f"Physical Exam:\n{exam}",
+        f"Physical Exam:\n{physical_exam(rng)}",
     ]
     if course is None:
         parts.append(f"Pertinent Results:\n{results}")
@@ -202,6 +188,8 @@ def discharge_summary(rng: random.Random, case: Case, course: str | None, words:
         parts += [f"Pertinent Results:\n{results}", f"{heading}\n{wrapped(course)}"]
     if medications:
         parts.append(f"{medications}\n{drugs}")
+        if rng.random() < 0.01:
+            return "\n \n".join(parts)  # cut short: nothing ends the last section
     parts += [
         f"Discharge Medications:\n{drugs}",
         f"Discharge Disposition:\n{rng.choice(('Home', 'Extended Care', 'Home With Service'))}",

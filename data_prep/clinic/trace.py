@@ -1,17 +1,21 @@
-"""Templated reasonings for a synthetic case, in the three styles of the paper, with the habit of overlooking built in.
+"""Templated reasonings for a synthetic case, in the styles of the papers, with the habit of overlooking built in.
 
-A sound trace names the condition, its base group, the comorbidity with its class, and the status. A trace that
+DRG: a sound trace names the condition, its base group, the comorbidity with its class, and the status. A trace that
 overlooks says of a note with a comorbidity what is only true of one without, in the same words, and concludes the
-family's lowest title: consistent with itself and wrong, as reasonings of language models can be.
+family's lowest title. ICD: a sound trace names the group of the condition, what the note says beyond the group's most
+frequent one, and the chapter; a trace that overlooks takes it for the most frequent one. Both are consistent with
+themselves and wrong, as reasonings of language models can be.
 """
 
 import random
 from dataclasses import dataclass
 
+from data_prep.clinic.families import FAMILIES
 from data_prep.clinic.note import Case
-from data_prep.clinic.vocabulary import CC, FAMILIES, MCC, NEITHER, Family
+from data_prep.clinic.vocabulary import CC, MCC, NEITHER, Family
+from reward_fns import icd10
 
-STYLES = ("cot_first", "answer_first", "differential")
+STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle",)}
 
 STAY = (
     "Reading the course, the patient was admitted with {p}. In MS-DRG terms that groups to {base}.",
@@ -21,18 +25,42 @@ FOUND = "Among the secondary diagnoses, {c} is {severity}."
 NOTHING = "Among the secondary diagnoses, nothing changes the group."
 STATUS = ("So the status is {status}.", "The status is therefore {status}.")
 NO_STATUS = "This group carries no status."
+ARRIVAL = (
+    "The note is of a patient admitted for something of the kind {base}.",
+    "What brought the patient in is of the kind {base}.",
+)
+DETAIL = "The detail that counts is {p}."
+NO_DETAIL = "No detail of it sets this case apart from the usual one."
+CHAPTER = ("By its cause it belongs to chapter {chapter} of the code set.", "That is a matter of chapter {chapter}.")
+CODE = ("Taken together, the code is {code}.", "So the principal diagnosis has the code {code}.")
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A reasoning without tags and the title that it ends with."""
+    """A reasoning without tags and the title or code that it ends with."""
 
     reasoning: str
     answer: str
 
 
 def write_trace(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
-    """One trace; with probability `overlook` it misses a comorbidity that would have changed the title."""
+    """One trace in a style of either task, as STYLES has them."""
+    return _icd(rng, case, overlook) if style in STYLES["icd"] else _drg(rng, case, style, overlook)
+
+
+def _icd(rng: random.Random, case: Case, overlook: float) -> Trace:
+    """The code stands at the end; with probability `overlook` it is that of the family's most frequent condition."""
+    usual = next(iter(case.family.conditions))
+    condition = usual if case.condition != usual and rng.random() < overlook else case.condition
+    code = case.family.code(condition)
+    detail = NO_DETAIL if condition == usual else DETAIL.format(p=condition)
+    arrival = rng.choice(ARRIVAL).format(base=case.family.base.lower())
+    chapter = rng.choice(CHAPTER).format(chapter=icd10.chapter(code))
+    return Trace(f"{arrival} {detail} {chapter} {rng.choice(CODE).format(code=code)}", code)
+
+
+def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
+    """With probability `overlook` it misses a comorbidity that would have changed the title."""
     lowest = case.family.title(NEITHER)
     overlooked = case.title != lowest and rng.random() < overlook
     severity = NEITHER if overlooked else case.severity
