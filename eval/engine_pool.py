@@ -35,6 +35,7 @@ class Job:
     seed: int
     prefill: str = ""
     dtype: str = "auto"
+    context: int | None = None  # most tokens of prompt and completion; None: all that the model takes
 
 
 def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator[pa.Table]:
@@ -85,6 +86,7 @@ class Engine:
         settings = {
             "model": job.model,
             "dtype": job.dtype,
+            "max_model_len": job.context,
             "generation_config": "vllm",  # never the checkpoint's: sampling is what the job says
             "enable_prefix_caching": True,
             "max_num_seqs": sequences,

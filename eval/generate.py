@@ -1,13 +1,18 @@
-"""Generate n completions for every prompt of a data set with vLLM, once; score them later.
+"""Generate n completions for every prompt of a data set, once, with vLLM or a server; score them later.
 
     python -m eval.generate --data data/drg/test.parquet --model MODEL --out runs/test
+    python -m eval.generate --data data/drg/test.parquet --model NAME --endpoint http://localhost:8000/v1 --out runs/it
 
+Sampling is that of the data's paper (recipes/PAPER/eval/default.yaml) unless --config or a flag says otherwise.
 Writes OUT/part-*.parquet (one row per prompt), OUT/run.json (model, data, every sampling parameter, versions, command)
 and OUT/generate.log (what vLLM and Ray say). Started again it fills in what is missing; settings cannot be mixed.
 """
 
 import argparse
 import time
+from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,50 +20,30 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from commands import UserError, command_line, commit, parser, run, sha256, versions
-from data_prep import schema
+from commands import UserError, command_line, commit, run, sha256, versions
 from eval import parts, provenance
+from eval.endpoint import Server
 from eval.ray_session import quiet, ray_session, vllm_is_for_cpu
+from eval.settings import FIXED, SAMPLING, arguments
 
-# Every sampling parameter that moves results, also those that we leave at "off": none is ever taken from a checkpoint.
-FIXED = {
-    "top_k": 0,
-    "min_p": 0.0,
-    "min_tokens": 0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "repetition_penalty": 1.0,
-    "stop": [],
-    "ignore_eos": False,
-    "skip_special_tokens": True,
-}
+BLOCK_OF_A_SERVER = 16  # prompts: what a server has answered costs money, so little may be lost
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = _arguments(argv)
+    args, table = arguments(__doc__ or "", argv)
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a folder")
-    if Path(args.data).is_dir():
-        raise UserError(f"--data {args.data} is a folder; give one parquet file")
-    table = schema.read(args.data)
     cases = _cases(table, args.limit, args.data)
-    model = provenance.model_folder(args.model)
-    dtype = "float32" if args.dtype == "auto" and vllm_is_for_cpu() else args.dtype
+    source = _Server(args) if args.endpoint else _Engines(args)
     settings = {
-        "model": {"name": args.model, "fingerprint": provenance.fingerprint(model)},
+        "model": source.model,
         "data": {"name": args.data, "sha256": sha256(args.data), "limit": args.limit},
-        "sampling": {
-            "n": args.n,
-            "temperature": args.temperature,
-            "top_p": args.top_p,
-            "max_tokens": args.max_tokens,
-            **FIXED,
-        },
+        "sampling": source.known({name: getattr(args, name) for name in SAMPLING} | FIXED),
         "seed": args.seed,
         "prefill": args.prefill,
-        "dtype": dtype,
-    }
+        "dtype": source.dtype,
+    } | ({"context": args.context} if args.context else {})
     out.mkdir(parents=True, exist_ok=True)
     with parts.writing(out):
         made = _run_json(out, settings, cases.num_rows, command_line("eval.generate", argv))
@@ -66,40 +51,81 @@ def main(argv: list[str] | None = None) -> None:
         work = "all there already"
         if missing.num_rows:
             started = time.monotonic()
-            parts.write_run(out, made | {"finished": False})
-            tokens = _generate(missing, model, settings, args, out)
+            made["finished"] = False
+            parts.write_run(out, made)
+            tokens = _generate(missing, settings, source, made, out)
             work = f"{missing.num_rows} now, {tokens:,} tokens in {time.monotonic() - started:.0f} s with start-up"
-        if missing.num_rows or not made["finished"]:
+        if not made["finished"]:
             parts.write_run(out, made | {"finished": True, "ended": _now()})
-    print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({work})")
+    print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({work}{_spent(made.get('usage'))})")
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    p = parser(__doc__, "python -m eval.generate --data data/drg/test.parquet --model runs/sft --out runs/test --n 8")
-    p.add_argument("--data", required=True, help="RL parquet with the prompts")
-    p.add_argument("--model", required=True, help="model folder, or a name on the Hugging Face hub")
-    p.add_argument("--out", required=True, help="folder for the generations")
-    p.add_argument("--n", type=int, default=8, help="completions per prompt (default 8)")
-    p.add_argument("--temperature", type=float, default=0.6, help="default 0.6; 0 is greedy")
-    p.add_argument("--top-p", type=float, default=0.95, help="default 0.95")
-    p.add_argument("--max-tokens", type=int, default=4096, help="most new tokens of a completion (default 4096)")
-    p.add_argument("--prefill", default="", help="text that every answer starts with")
-    p.add_argument("--limit", type=int, help="only the first so many prompts")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="auto: float32 on a CPU")
-    p.add_argument("--ray-address", help="use this Ray cluster (`auto` under `ray symmetric-run`), not one of our own")
-    args = p.parse_args(argv)
-    for wrong, sentence in (
-        (args.n < 1, "--n must be at least 1"),
-        (not 0 <= args.temperature <= 2, "--temperature must be between 0 and 2"),
-        (not 0 < args.top_p <= 1, "--top-p must be above 0 and at most 1"),
-        (args.max_tokens < 1, "--max-tokens must be at least 1"),
-        (args.limit is not None and args.limit < 1, "--limit must be at least 1"),
-        (args.temperature == 0 and args.n > 1, "--temperature 0 gives the same completion every time; add --n 1"),
-    ):
-        if wrong:
-            raise UserError(sentence)
-    return args
+class _Engines:
+    """vLLM in a Ray of our own."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder = provenance.model_folder(args.model)
+        self.model = {"name": args.model, "fingerprint": provenance.fingerprint(self.folder)}
+        self.dtype = "float32" if args.dtype == "auto" and vllm_is_for_cpu() else args.dtype
+
+    def known(self, sampling: dict[str, Any]) -> dict[str, Any]:
+        return sampling
+
+    def usage(self) -> dict[str, Any]:
+        return {}
+
+    def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
+        from eval.engine_pool import Job, complete
+
+        job = Job(
+            str(self.folder),
+            settings["sampling"],
+            settings["seed"],
+            settings["prefill"],
+            settings["dtype"],
+            settings.get("context"),
+        )
+        with ray_session(self.args.ray_address) as session:
+            yield from complete(_blocks(cases, session.gpus), job, session)
+
+
+class _Server:
+    """A server that others run."""
+
+    dtype = "the server's"
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.server = Server(
+            args.endpoint, args.model, args.sending_notes_is_allowed, args.api_key_env, args.retries, args.prefill
+        )
+        self.model = {"name": args.model, "endpoint": args.endpoint, "fingerprint": self.server.fingerprint()}
+
+    def known(self, sampling: dict[str, Any]) -> dict[str, Any]:
+        return self.server.known(sampling)
+
+    def usage(self) -> dict[str, Any]:
+        """What was asked for by this command, and what it cost at --price."""
+        used = dict(self.server.used)
+        if self.args.price:
+            tokens = (used.get("prompt_tokens", 0), used.get("completion_tokens", 0))
+            used["cost"] = sum(price * count / 1e6 for price, count in zip(self.args.price, tokens, strict=True))
+        return used
+
+    def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
+        blocks = [cases.slice(start, BLOCK_OF_A_SERVER) for start in range(0, cases.num_rows, BLOCK_OF_A_SERVER)]
+        yield from self.server.complete(blocks, settings["sampling"], settings["seed"], self.args.concurrency)
+
+
+def _spent(usage: dict[str, Any] | None) -> str:
+    if not usage:
+        return ""
+    cost = f", cost {usage['cost']:.2f}" if "cost" in usage else ""
+    return (
+        f"; in all {usage.get('requests', 0)} requests, {usage.get('failed', 0)} of them failed, "
+        f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens{cost}"
+    )
 
 
 def _cases(table: pa.Table, limit: int | None, data: str) -> pa.Table:
@@ -154,20 +180,23 @@ def _missing(cases: pa.Table, done: set[int]) -> pa.Table:
     return cases.filter(pa.array([index not in done for index in cases["index"].to_pylist()]))
 
 
-def _generate(missing: pa.Table, model: Path, settings: dict[str, Any], args: argparse.Namespace, out: Path) -> int:
+def _generate(
+    missing: pa.Table, settings: dict[str, Any], source: _Engines | _Server, made: dict[str, Any], out: Path
+) -> int:
     """Generate what is missing; the number of tokens."""
-    from eval.engine_pool import Job, complete
-
-    total = missing.num_rows * args.n
-    job = Job(str(model), settings["sampling"], settings["seed"], settings["prefill"], settings["dtype"])
+    before = Counter(made.get("usage", {}))
+    total = missing.num_rows * settings["sampling"]["n"]
     with (
         quiet(out / "generate.log") as terminal,
-        _Progress(desc="starting vLLM", total=total, unit=" samples", file=terminal, mininterval=1) as progress,
-        ray_session(args.ray_address) as session,
+        _Progress(desc="starting", total=total, unit=" samples", file=terminal, mininterval=1) as progress,
+        closing(source.complete(missing, settings)) as tables,  # however this ends, what it started ends too
     ):
-        for table in complete(_blocks(missing, session.gpus), job, session):
+        for table in tables:
             parts.add(out, table, settings)
             progress.add(table)
+            if used := source.usage():
+                made["usage"] = dict(before + Counter(used))
+                parts.write_run(out, made)
     return progress.tokens
 
 

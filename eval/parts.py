@@ -63,7 +63,8 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
         "data sha256": settings["data"]["sha256"],
         "limit": settings["data"]["limit"],
     }
-    return flat | settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
+    named = ("seed", "prefill", "dtype", "context")
+    return flat | settings["sampling"] | {key: settings[key] for key in named if key in settings}
 
 
 def _stamp(settings: dict[str, Any]) -> dict[bytes, bytes]:
