@@ -2,7 +2,8 @@
 
 A source is either a parquet that holds `prompt` and `completion`, or a table of cases (data_prep) whose reasoning and
 answer come from a table of traces (data_prep.synthesize, sft.traces), joined by admission and gold. The style `outcome`
-needs no traces: its completions are the answer alone (DeepICD-R1, Table 4).
+needs no traces: its completions are the answer alone (DeepICD-R1, Table 4), with a dash for a reasoning, as the reward
+takes an empty think block for a wrong format.
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from sft.train import Source
 
-OUTCOME = "outcome"
+OUTCOME, NO_REASONING = "outcome", "-"
 STYLES = (*requests.STYLES["drg"], *requests.STYLES["icd"], OUTCOME)
 BLOCKS = {"drg": "answer", "icd": "diagnosis"}
 TASKS = {"mimic_drg": "drg", "mimic_icd": "icd"}  # by data_source
@@ -35,10 +36,9 @@ class Example(NamedTuple):
 
 
 def completion(task: str, reasoning: str, answer: str) -> str:
-    """A completion in the form that the prompt asks for and the reward checks; without reasoning, the answer alone."""
+    """A completion in the form that the prompt asks for and the reward checks."""
     block = BLOCKS[task]
-    end = f"<{block}>\n{answer}\n</{block}>"
-    return f"<think>\n{reasoning}\n</think>\n{end}" if reasoning else end
+    return f"<think>\n{reasoning}\n</think>\n<{block}>\n{answer}\n</{block}>"
 
 
 def load(source: "Source") -> "Dataset":
@@ -73,7 +73,9 @@ def _says_something(messages: Any) -> bool:
 def _outcomes(path: Path) -> list[Example]:
     table = schema.read(path)
     columns = (table["data_source"].to_pylist(), table["prompt"].to_pylist(), schema.golds(table))
-    return [Example(prompt, completion(TASKS[of], "", gold)) for of, prompt, gold in zip(*columns, strict=True)]
+    return [
+        Example(prompt, completion(TASKS[of], NO_REASONING, gold)) for of, prompt, gold in zip(*columns, strict=True)
+    ]
 
 
 def _reasoned(path: Path, source: "Source") -> list[Example]:

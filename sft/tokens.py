@@ -30,7 +30,14 @@ class Encoder(NamedTuple):
 
     def completions(self, chats: Sequence[list[dict[str, str]]]) -> list[list[int]]:
         """The ids that the model shall write after the prompt, and the token that ends them."""
-        texts = [chat[0]["content"].removeprefix(self.prefill) for chat in chats]
+        texts = [chat[0]["content"] for chat in chats]
+        other = [text for text in texts if not text.startswith(self.prefill)]
+        if other:
+            raise UserError(
+                f"{len(other)} of {len(texts)} completions do not start with the prefill {self.prefill!r}, which "
+                "every answer starts with when the model is used"
+            )
+        texts = [text.removeprefix(self.prefill) for text in texts]
         return [[*ids, self.tokenizer.eos_token_id] for ids in self._ids(texts)]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:

@@ -1,8 +1,11 @@
 """Supervised fine-tuning through its command: real trl on the tiny model."""
 
 import json
+import os
 import re
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +18,7 @@ from reward_fns import drg, ms_drg
 from sft import titles
 from sft.examples import completion, load
 from sft.train import Source, main
-from tests.conftest import World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command
 
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
 
@@ -89,7 +92,11 @@ def test_requests_add_the_answer_conditioned_form_of_every_trace(world: World) -
 def test_outcome_only_rows_are_the_answer_alone(world: World) -> None:
     rows = load(source(world, style="outcome", traces=None))
     golds = schema.golds(world.data / "drg/sft/full_75.parquet")
-    assert [row["completion"][0]["content"] for row in rows] == [f"<answer>\n{gold}\n</answer>" for gold in golds]
+    assert len(rows) == len(golds)
+    for row, gold in zip(rows, golds, strict=True):
+        written = row["completion"][0]["content"]
+        assert len(written.split()) == 5 + len(gold.split())
+        assert drg.compute_score("mimic_drg", written, gold, accuracy="strict")["score"] == 2
 
 
 def test_a_configuration_is_its_base_and_what_it_says_and_what_the_flags_say(tmp_path: Path) -> None:
@@ -135,3 +142,44 @@ def test_a_bad_configuration_is_named(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=re.escape(said)):
             main(["--config", str(tmp_path / "bad.yaml")])
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_curve_and_another_a_different_one(world: World, tmp_path: Path) -> None:
+    for run, seed in (("one", 1), ("again", 1), ("other", 2)):
+        done = sft(world, tmp_path / run, "--logging_steps", 1, "--max_steps", 10, "--seed", seed)
+        assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "one") == losses(tmp_path / "again") != losses(tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(world: World, tmp_path: Path) -> None:
+    flags = ("--max_steps", 16, "--logging_steps", 1, "--save_strategy", "steps", "--save_steps", 5)
+    assert sft(world, tmp_path / "whole", *flags).returncode == 0
+    out = tmp_path / "broken"
+    words = [sys.executable, "-m", "sft.train", *TINY, "--model", world.model, *flags, "--output_dir", out]
+    environment = {"DATA_DIR": str(world.data), "TRACES": str(world.mimic / "traces.parquet")}
+    process = subprocess.Popen([str(word) for word in words], env={**os.environ, **environment}, cwd=ROOT)
+    while not (out / "checkpoint-5/trainer_state.json").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (out / "run.json").exists()
+    done = sft(world, out, *flags)
+    assert done.returncode == 0, done.stderr
+    whole, broken = losses(tmp_path / "whole"), losses(out)
+    assert len(whole) == len(broken) == 16
+    assert broken == pytest.approx(whole, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_adapters_are_merged_into_a_model_that_loads(world: World, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    done = sft(world, tmp_path / "lora", "--lora_rank", 4, "--logging_steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "lora/adapter/adapter_config.json").exists()
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "lora")
+    before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
+    changed = {name for name, value in merged.state_dict().items() if (value != before[name]).any()}
+    assert changed and all("proj" in name for name in changed)
