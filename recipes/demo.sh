@@ -3,6 +3,7 @@
 #
 #   bash recipes/demo.sh            # or `make demo`; finished stages are reused
 #   FRESH=1 bash recipes/demo.sh    # start over
+#   UNTIL=model bash recipes/demo.sh    # data and SFT model only, which `hardware=cpu` trains with
 #
 # Every stage is a command that users type for their own data; what it printed is in outputs/demo/logs.
 set -euo pipefail
@@ -12,6 +13,7 @@ FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
 STEPS="${STEPS:-24}"          # GRPO steps
+UNTIL="${UNTIL:-}"            # model: stop when there is a model to train
 # ----------------------------------------------------------------------------------------------------------------
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,11 +53,15 @@ stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
   $python -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
 stage "tiny model and tokenizer" $out/model \
   $python -m data_prep.tiny_model --note $out/mimic/note --out $out/model
-stage "cohort, splits and prompts as parquet" $DATA_DIR \
+stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
   $python -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
+  --tokenizer $out/model --max-prompt-tokens 384
+stage "the same for ICD-10-CM" $DATA_DIR/icd \
+  $python -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
   --tokenizer $out/model --max-prompt-tokens 384
 stage "supervised fine-tuning (trl)" $out/sft \
   $python -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
+[[ $UNTIL != model ]] || exit 0
 stage "evaluation before GRPO: generate (vLLM)" $out/eval/sft \
   $python -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
 stage "evaluation before GRPO: score" $out/eval/sft/scores.json \

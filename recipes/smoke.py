@@ -1,9 +1,10 @@
-"""Train every recipe for two steps on a CPU with the real verl and vLLM, and say what proved that it works.
+"""Train every recipe for two steps on a CPU with the real verl and vLLM, and prove of each what it is about.
 
     python -m recipes.smoke [RECIPE …]        # or `make smoke-all`
 
-Data and model are those of `make demo` (or DATA_DIR and MODEL_PATH). A recipe that passed with the same composed
-configuration and commit is skipped, and recipes whose composed configurations are equal run once.
+Data and model are those of `make demo`, whose first stages are run where they are missing (or DATA_DIR and MODEL_PATH).
+A recipe that passed with the same composed configuration and commit is skipped, and recipes whose composed
+configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM (recipes/judge.sh).
 """
 
 import hashlib
@@ -15,55 +16,114 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+from omegaconf import DictConfig
+from tqdm import tqdm
+
 from commands import UserError, commit, parser, run, whole_file
 from recipes.compose import RECIPES, compose, recipes, unresolved
+from recipes.proofs import proofs
 
-TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "trainer.save_freq=-1")
+DEMO = Path("outputs/demo")
+TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
+# Groups without variance are rare at the training temperature; resampling needs some to redraw.
+COOL = "actor_rollout_ref.rollout.temperature=0.3"
+BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
+
+
+def overrides_of(recipe: str) -> tuple[str, ...]:
+    """What a recipe is launched with here."""
+    return (*TWO_STEPS, COOL) if "resampling" in recipe else TWO_STEPS
 
 
 def fingerprint(recipe: str) -> str:
     """The same for two recipes that would do the same on a CPU, and for one until it or the code changes."""
-    config = unresolved(compose(recipe, TWO_STEPS))
-    return hashlib.sha256(json.dumps([config, commit()], sort_keys=True, default=str).encode()).hexdigest()
+    config = unresolved(compose(recipe, overrides_of(recipe)))
+    start = config.pop("study")  # which models and names it chooses; a CPU run has but one model
+    return hashlib.sha256(
+        json.dumps([config, start.get("rl"), commit()], sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     """Run two steps; what the table shows of them."""
     began = time.monotonic()
-    words = ["bash", str(RECIPES / "launch.sh"), recipe, *TWO_STEPS, "name=smoke", "fresh=1"]
-    done = subprocess.run(words, env={**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable})
-    row: dict[str, Any] = {"recipe": recipe, "status": done.returncode, "seconds": round(time.monotonic() - began)}
-    if done.returncode == 0:
-        last = json.loads((runs / recipe / "smoke" / "metrics.jsonl").read_text().splitlines()[-1])["data"]
-        row["correlation"] = last["training/rollout_actor_probs_pearson_corr"]
-        row["kl_coef"] = last.get("actor/kl_coef")
-        row["reward"] = last["critic/score/mean"]
+    overrides = overrides_of(recipe)
+    config = compose(recipe, overrides)
+    words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
+    if has_judge(config):
+        judge = os.environ.get("JUDGE_MODEL_PATH", str(DEMO / "model"))
+        words = ["bash", str(RECIPES / "judge.sh"), judge, "--", *words]
+    log = runs / f"{recipe.replace('/', '-')}.log"
+    with open(log, "w") as file:
+        environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
+        done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    row: dict[str, Any] = {"recipe": recipe, "seconds": round(time.monotonic() - began), "proofs": []}
+    row["fault"] = f"status {done.returncode}, see {log}" if done.returncode else ""
+    if not done.returncode:
+        folder = runs / recipe / "smoke"
+        metrics = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        found = proofs(config, metrics, pq.read_table(folder / "outcomes.parquet"))
+        row["proofs"] = [f"{proof.claim}: {proof.seen}" for proof in found]
+        row["fault"] = "; ".join(f"not so: {proof.claim} ({proof.seen})" for proof in found if not proof.holds)
     return row
+
+
+def has_judge(config: DictConfig) -> bool:
+    """Whether the recipe's reward asks a judge."""
+    section = config.reward.custom_reward_function
+    return str(section.path).endswith(".judge") and section.reward_kwargs.get("judge_weight", 1) != 0
+
+
+def prepare() -> None:
+    """The data and the model of the demo, where the user names no others."""
+    if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
+        return
+    done = subprocess.run(["bash", str(RECIPES / "demo.sh")], env={**os.environ, "UNTIL": "model"})
+    if done.returncode:
+        raise UserError("the demo's data and model could not be made; see above")
+
+
+def make_curriculum(recipe: str, runs: Path) -> None:
+    """What rows with filtered or ordered prompts train on, from the outcomes of the run that just ended."""
+    data = Path(os.environ.get("DATA_DIR", DEMO / "data")) / "drg" / "rl" / "small.parquet"
+    outcomes = runs / recipe / "smoke" / "outcomes.parquet"
+    for words in (["--outcomes", str(outcomes)], ["--parts", "3"]):
+        subprocess.run(
+            [sys.executable, "-m", "data_prep.curriculum", "--data", str(data), *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__ or "", "python -m recipes.smoke drg_sapphire/strict")
     arguments.add_argument("recipe", nargs="*", help="paper/row; without one, all recipes")
     chosen = arguments.parse_args(argv).recipe or recipes()
+    prepare()
     runs = Path(os.environ.get("RUNS_DIR", "runs")) / "smoke"
+    runs.mkdir(parents=True, exist_ok=True)
     file = runs / "passed.json"
     passed: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    failed = []
-    for recipe in chosen:
+    faults = []
+    print("| recipe | seconds | what the run proves |\n|---|---|---|", flush=True)
+    for recipe in tqdm(sorted(chosen, key=lambda name: (name != BASE_RUN, name)), unit=" recipes"):
         key = fingerprint(recipe)
         if key in passed and not (commit() or "+").endswith("+changes"):
-            print(f"{recipe}: passed before as {passed[key]['recipe']}")
-            continue
-        row = smoke(recipe, runs)
-        print(json.dumps(row))
-        if row["status"]:
-            failed.append(recipe)
-            continue
-        passed[key] = row
-        with whole_file(file) as made:
-            made.write_text(json.dumps(passed, indent=1) + "\n")
-    if failed:
-        raise UserError(f"{len(failed)} of {len(chosen)} recipes failed: {', '.join(failed)}; see their logs in {runs}")
+            shown = {**passed[key], "seconds": f"as {passed[key]['recipe']}"}
+        else:
+            shown = smoke(recipe, runs)
+            if recipe == BASE_RUN and not shown["fault"]:
+                make_curriculum(recipe, runs)
+        print(f"| {recipe} | {shown['seconds']} | {shown['fault'] or '; '.join(shown['proofs'])} |", flush=True)
+        if shown["fault"]:
+            faults.append(f"{recipe} ({shown['fault']})")
+        elif key not in passed:
+            passed[key] = shown
+            with whole_file(file) as made:
+                made.write_text(json.dumps(passed, indent=1) + "\n")
+    if faults:
+        raise UserError(f"{len(faults)} of {len(chosen)} recipes failed: {', '.join(faults)}")
 
 
 if __name__ == "__main__":

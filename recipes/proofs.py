@@ -1,0 +1,135 @@
+"""What a short run proves of its recipe: every claim is checked on the run's own metrics and outcomes.
+
+for proof in proofs(config, metrics, outcomes): print(proof.claim, proof.seen, proof.holds)
+
+The advantages and the policy loss are computed again from the rewards and lengths of every group: on-policy, the ratio
+is one, and the loss is the mean of -A in the way of the recipe's `loss_agg_mode` (DRG-Sapphire, equation 2 and A.5).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import DictConfig, OmegaConf
+
+from verl_ext.trainer import kl_coefficient
+
+TABLES = {  # A.2; a completion of wrong format has 0 here and -2 in the format component
+    "dense": {2.0, 1.5, 0.5, -0.5, -1.5, 0.0},
+    "balanced": {2.0, 1.0, -0.5, -1.5, 0.0},
+    "strict": {2.0, 0.0, -1.5},
+}
+Metrics = list[dict[str, float]]  # one a step
+
+
+class Proof(NamedTuple):
+    """One claim about a run."""
+
+    claim: str
+    seen: str
+    holds: bool
+
+
+def proofs(config: DictConfig, metrics: Metrics, outcomes: pa.Table) -> list[Proof]:
+    """Every claim that the recipe makes."""
+    steps = [[row for row in outcomes.to_pylist() if row["step"] == step] for step in range(1, len(metrics) + 1)]
+    found = [*_advantages(config, metrics, steps), *_loss(config, metrics, steps), *_kl(config, metrics)]
+    found += [*_reward(config, outcomes), *_draws(config, metrics), *_order(config, steps)]
+    return found
+
+
+def advantages(scores: list[float], normalised: bool) -> np.ndarray:
+    """Equation 2 for one group, with torch's standard deviation; `normalised=False` is the Dr. GRPO advantage."""
+    centred = np.array(scores) - np.mean(scores)
+    return centred / (np.std(scores, ddof=1) + 1e-6) if normalised else centred
+
+
+def policy_loss(mode: str, values: np.ndarray, tokens: np.ndarray, scale: float | None) -> float:
+    """Appendix A.5 with a ratio of one: the loss of sequences with these advantages and lengths."""
+    if mode == "seq-mean-token-mean":
+        return float(-values.mean())
+    if mode == "token-mean":
+        return float(-(values * tokens).sum() / tokens.sum())
+    if mode == "seq-mean-token-sum-norm" and scale:
+        return float(-(values * tokens).mean() / scale)
+    raise ValueError(f"no formula for the loss mode {mode}")
+
+
+def _advantages(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iterator[Proof]:
+    normalised = config.algorithm.norm_adv_by_std_in_grpo
+    kind = "(r - mean) / std" if normalised else "r - mean"
+    ours = [np.concatenate([advantages(row["score"], normalised) for row in rows]) for rows in steps]
+    far = max(
+        abs(values.max() - row["critic/advantages/max"]) + abs(values.min() - row["critic/advantages/min"])
+        for values, row in zip(ours, metrics, strict=True)
+    )
+    yield Proof(f"advantage {kind}", f"verl's differ by {far:.0e}", far < 1e-4)
+
+
+def _loss(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iterator[Proof]:
+    actor = config.actor_rollout_ref.actor
+    far = 0.0
+    for row, groups in zip(metrics, steps, strict=True):
+        values = [advantages(group["score"], config.algorithm.norm_adv_by_std_in_grpo) for group in groups]
+        tokens = np.concatenate([group["tokens"] for group in groups])
+        ours = policy_loss(actor.loss_agg_mode, np.concatenate(values), tokens, actor.loss_scale_factor)
+        far = max(far, abs(ours - row["actor/pg_loss"]))
+    yield Proof(f"loss {actor.loss_agg_mode}", f"verl's differs by {far:.0e}", far < 1e-4)
+
+
+def _kl(config: DictConfig, metrics: Metrics) -> Iterator[Proof]:
+    actor = config.actor_rollout_ref.actor
+    if not actor.use_kl_loss:
+        left = [key for row in metrics for key in row if key in ("actor/kl_loss", "timing_s/ref")]
+        yield Proof("no reference model", "no KL, no reference pass" if not left else ", ".join(left), not left)
+        return
+    schedule = OmegaConf.select(config, "trainer.v1.medcode.kl_schedule") or "constant"
+    coefficients = [row["actor/kl_coef"] for row in metrics]
+    wanted = [kl_coefficient(schedule, actor.kl_loss_coef, step, len(metrics)) for step in range(len(metrics))]
+    right = all(math.isclose(*pair, rel_tol=1e-6) for pair in zip(coefficients, wanted, strict=True))
+    yield Proof(f"KL {schedule}", " ".join(f"{value:.4g}" for value in coefficients), right)
+
+
+def _reward(config: DictConfig, outcomes: pa.Table) -> Iterator[Proof]:
+    options: dict[str, Any] = dict(config.reward.custom_reward_function.get("reward_kwargs") or {})
+    names = [name for name in outcomes.column_names if pa.types.is_list(outcomes.schema.field(name).type)]
+    part = {name: np.array(outcomes[name].to_pylist(), dtype=float).ravel() for name in names}
+    if scheme := options.get("accuracy"):
+        seen = set(part["accuracy"].tolist())
+        yield Proof(f"reward {scheme}", " ".join(f"{value:g}" for value in sorted(seen)), seen <= TABLES[scheme])
+        penalty = options.get("cot_first_penalty") or 0.0
+        score = part["format"] + part["accuracy"] - penalty * part["cot_first"] * (part["format"] == 0)
+        if penalty:
+            hit = int((part["cot_first"] * (part["format"] == 0)).sum())
+            yield Proof(
+                f"penalty {penalty:g}", f"{hit} of {len(score)} completions", bool(np.allclose(score, part["score"]))
+            )
+    if "outcome" in part:
+        weights = {name: options.get(f"{name}_weight", 1.0) for name in ("format", "outcome")}
+        score = sum(weights[name] * part[name] for name in weights) + part["judge"]
+        shown = " ".join(f"{name} {part[name].mean():.2f}" for name in ("format", "outcome", "judge"))
+        yield Proof(f"weights {weights}", shown, bool(np.allclose(score, part["score"])))
+        asked = bool(options.get("judge_weight")) and str(config.reward.custom_reward_function.path).endswith("judge")
+        if not asked:
+            yield Proof("no judge", f"{part['judge'].mean():g}", not part["judge"].any())
+
+
+def _draws(config: DictConfig, metrics: Metrics) -> Iterator[Proof]:
+    settings = OmegaConf.select(config, "actor_rollout_ref.rollout.custom.resampling")
+    if settings is not None:
+        draws = [row["reward/draws/mean"] for row in metrics]
+        yield Proof(f"resampling {settings.rule}", f"{np.mean(draws):.1f} draws a group", max(draws) > 1)
+
+
+def _order(config: DictConfig, steps: list[list[dict]]) -> Iterator[Proof]:
+    if config.data.shuffle:
+        return
+    import pyarrow.parquet as pq
+
+    infos = pq.read_table(config.data.train_files, columns=["extra_info"])["extra_info"].to_pylist()
+    size = config.data.train_batch_size
+    wanted = [{info["index"] for info in infos[i * size : (i + 1) * size]} for i in range(len(steps))]
+    seen = [{row["index"] for row in rows} for rows in steps]
+    yield Proof("data in the file's order", f"{len(steps)} steps", seen == wanted)
