@@ -1,55 +1,126 @@
-"""One page for evaluations and training runs: what came out, how sure it is, how training went, what made it.
+"""One page for evaluations and training runs: what came out, how sure it is, what the papers say, and the cases.
 
     python -m eval.report --runs before=runs/before after=runs/after runs/grpo --out report
 
-A run is a folder that eval.score has scored or a training run folder (metrics.jsonl), each with an optional NAME=.
-Writes OUT/index.html, which needs no network and holds no text of notes or completions, and prints its main tables.
+A run is a folder that eval.score has scored or a training run folder (metrics.jsonl), each with an optional NAME=. An
+evaluation stands beside the row of the papers that its model's recipe trains, or that NAME says (table2/90/best).
+Writes OUT/index.html, which opens from disk without a network, with --figures also OUT/figures/*.png and *.pdf, and
+prints the main tables. Notes and completions are in the page only with --embed-notes.
 """
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from commands import parser, run, whole_file
-from eval.runs import CURVES, Difference, Evaluation, Training, number, paired, read, text, thinned
-from eval.samples import LEVELS
-from eval.score import TITLES
+from commands import UserError, command_line, existing, parser, run, whole_file
+from eval import runs, views
+from eval.cases import Texts, pack
+from eval.curves import CURVES, Training, number, read_training, thinned
+from eval.data_view import data_views
+from eval.lineage import lineage
+from eval.runs import Difference, Evaluation, paired, text
+
+SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
+WARNING = (
+    "warning: {} holds the notes and completions of {:,} cases; if they are MIMIC-IV's, its data use agreement covers "
+    "that file: share it only with people who have access, and send it to no outside service"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
     p = parser(__doc__, "python -m eval.report --runs before=runs/before after=runs/after runs/grpo --out report")
     p.add_argument("--runs", nargs="+", required=True, metavar="[NAME=]DIR", help="scored folders and training runs")
     p.add_argument("--out", required=True, help="folder for index.html")
+    p.add_argument("--data", help="prepared data to describe, and where notes are if not where the runs found them")
+    p.add_argument(
+        "--embed-notes", action="store_true", help="put notes and completions into the page (see the warning)"
+    )
+    p.add_argument("--cases", type=int, default=5000, help="most cases in the case browser (default 5000)")
+    p.add_argument("--figures", action="store_true", help="also write every figure as PNG and PDF")
     args = p.parse_args(argv)
-    evaluations, trainings = read(args.runs)
+    if args.cases < 0:
+        raise UserError("--cases must be 0 (no case browser) or more")
+    out = Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a folder")
+    data = existing(args.data, "the data", "check --data") if args.data else None
+    evaluations, trainings = _read(args.runs)
+    if args.embed_notes and not (evaluations and args.cases):
+        raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
+    traced = [(each, lineage(each.name, each.run)) for each in evaluations]
+    cases = pack(evaluations, args.cases, Texts(data) if args.embed_notes else None) if args.cases else []
     print(tables(evaluations, differences, trainings))
-    from eval.report_page import page
+    from eval.report_page import render
 
-    path = Path(args.out) / "index.html"
+    drawn = views.figures(traced, trainings)
+    page = render(
+        traced,
+        differences,
+        trainings,
+        cases,
+        data_views(data),
+        drawn,
+        command=command_line("eval.report", argv),
+        embedded=args.embed_notes,
+        files=args.figures,
+    )
+    if args.figures:
+        for figure in (each for some in drawn.values() for each in some):
+            figure.save(out / "figures")
+    path = out / "index.html"
     with whole_file(path) as made:
-        made.write_text(page(evaluations, differences, trainings), encoding="utf-8")
+        made.write_text(page, encoding="utf-8")
     print(f"\n{path}")
+    if args.embed_notes:
+        print(WARNING.format(path, sum(len(group.data["cases"]) for group in cases)), file=sys.stderr)
 
 
-def tables(evaluations: list[Evaluation], differences: list[Difference], trainings: list[Training]) -> str:
+def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
+    """The evaluations and the training runs, in their order, under names that differ."""
+    named = [_named(argument) for argument in arguments]
+    evaluations, trainings = [], []
+    for name, folder in named:
+        if [other for other, _ in named].count(name) > 1:
+            name = str(folder)
+        if (folder / "metrics.jsonl").is_file() and not (folder / "scores.json").exists():
+            trainings.append(read_training(name, folder))
+        else:
+            evaluations += runs.read([f"{name}={folder}"])[0]
+    return evaluations, trainings
+
+
+def _named(argument: str) -> tuple[str, Path]:
+    name, equals, folder = argument.partition("=")
+    if equals and name and not Path(argument).exists():
+        return name, Path(folder)
+    return Path(argument).resolve().name, Path(argument)
+
+
+def tables(evaluations: Sequence[Evaluation], differences: Sequence[Difference], trainings: Sequence[Training]) -> str:
     """The main tables for the terminal."""
     lines = []
-    if evaluations:
-        sizes = {each.samples.n for each in evaluations}
-        n = sizes.pop() if len(sizes) == 1 else "n"
-        wide = max(len(each.name) for each in (*evaluations, *differences)) + 4
-        lines += [f"{'percent':{wide}}{'Pass@1':22}{f'Pass@{n}':22}{f'Maj@{n}':22}".rstrip()]
-        for level in LEVELS:
-            lines.append(TITLES[level])
-            for each in (*evaluations, *differences):
+    for task in views.TASKS:
+        found = [each for each in evaluations if each.samples.task.key == task]
+        rows = [*found, *(each for each in differences if each.samples.task.key == task)]
+        if not found:
+            continue
+        wide = max(len(each.name) for each in rows) + 4
+        heads = next(iter(views.shown_columns(found).values())).values()
+        lines += ["" if lines else None, f"{'percent':{wide}}{''.join(f'{head:22}' for head in heads)}".rstrip()]
+        for level, title in found[0].samples.task.levels.items():
+            lines.append(title)
+            for each in rows:
                 sign = "+" if isinstance(each, Difference) else ""
                 cells = "".join(f"{text(cell, sign):22}" for cell in each.cells(level))
                 lines.append(f"  {each.name:{wide - 2}}{cells}".rstrip())
     for training in trainings:
+        keys = [key for key in SHOWN if training.curves[key]] or [key for key in CURVES if training.curves[key]]
         lines += ["" if lines else None, f"{training.name}: {len(training.steps)} steps"]
-        lines.append(f"{'step':>6}{'reward':>10}{'length':>10}{'KL':>10}{'agreement':>11}")
-        for step, row in thinned(training):
-            cells = [number(row[key], digits) for key, (_, _, digits) in CURVES.items()]
-            lines.append(f"{step:6}{cells[0]:>10}{cells[1]:>10}{cells[2]:>10}{cells[3]:>11}")
+        lines.append(f"{'step':>6}{''.join(f'{key:>11}' for key in keys)}")
+        for step in thinned(training):
+            cells = "".join(f"{number(training.curves[key].get(step), CURVES[key].digits):>11}" for key in keys)
+            lines.append(f"{step:6}{cells}")
     return "\n".join(line for line in lines if line is not None)
 
 
