@@ -121,7 +121,7 @@ class Server:
                 model=self.model,
                 messages=chat,
                 n=n - len(samples),
-                seed=request_seed(seed, index) % 2**31 + len(samples),
+                seed=request_seed(seed, index) + len(samples),
                 extra_body=extra,
                 **body,
             )
