@@ -92,6 +92,12 @@ def check_values(recipe: str, config: DictConfig) -> None:
             f"{recipe}: data.train_batch_size {data.train_batch_size} is no multiple of "
             f"actor.ppo_mini_batch_size {actor.ppo_mini_batch_size}"
         )
+    kept = config.trainer.max_actor_ckpt_to_keep
+    if kept is not None and kept < 2:
+        raise UserError(
+            f"{recipe}: trainer.max_actor_ckpt_to_keep {kept}: verl removes the old checkpoint before the new one is "
+            "whole, so a kill in between would lose both; keep 2"
+        )
     if completions % gpus:
         raise UserError(f"{recipe}: {completions} completions a step cannot be shared equally by {gpus} devices")
     for key in MICRO_BATCHES:

@@ -71,6 +71,18 @@ class RunFolder:
                 f"{self.path} has checkpoints of {before['devices']} devices, which {self.devices} cannot load; "
                 "launch on as many as before, or choose another name=…"
             )
+        self.mend_tracker()
+
+    def mend_tracker(self) -> None:
+        """Point verl to the newest whole checkpoint when a kill cut off the file that names it (data.pt comes last)."""
+        tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
+        if not tracker.exists() or tracker.read_text().strip().isdigit():
+            return
+        whole = [int(file.parent.name.rpartition("_")[2]) for file in self.checkpoints.glob("global_step_*/data.pt")]
+        tracker.unlink()
+        if whole:
+            with whole_file(tracker) as file:
+                file.write_text(str(max(whole)))
 
     def read(self) -> dict[str, Any]:
         """run.json, or nothing for a new folder."""
