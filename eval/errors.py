@@ -1,0 +1,206 @@
+"""What goes wrong and where: the kind of every wrong answer, and the cases that no run gets right.
+
+    python -m eval.errors --runs sft=runs/sft grpo=runs/grpo --out errors
+    python -m eval.errors --runs runs/grpo --out errors --sheet sheet.csv      # 30 cases for reviewers
+    python -m eval.errors --filled sheet_a.csv sheet_b.csv                     # medians of filled sheets
+
+The runs are folders that eval.score has scored, of the same cases. Writes OUT/errors.json (shares of the kinds over all
+completions, cases that are wrong in all completions of all runs, the most frequent confusions) and OUT/errors.csv (a
+row per case and run with its most frequent answer; no text of notes or completions). The sheet is described in
+eval.review.
+"""
+
+import argparse
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commands import UserError, existing, parser, run, whole_file
+from eval import review
+from eval.samples import Samples, read_samples
+from reward_fns import icd10, ms_drg
+
+NO_ANSWER = "no valid answer"
+KINDS = {
+    "drg": {
+        "right": "the DRG is right",
+        "under-coded": "right base, a lower status than the gold's",
+        "over-coded": "right base, a higher status than the gold's",
+        "wrong base": "a DRG of another base",
+        NO_ANSWER: "wrong format, or no MS-DRG v34 title",
+    },
+    "icd": {
+        "right": "the code is right",
+        "under-specified": "the gold begins with the answer",
+        "over-specified": "the answer begins with the gold",
+        "wrong code": "another code of the same category",
+        "wrong category": "another category of the same chapter",
+        "wrong chapter": "a code of another chapter",
+        NO_ANSWER: "wrong format, or a code that does not exist",
+    },
+}
+SEVERITY = {0: 0, 3: 0, 1: 1, 2: 2}  # of a status: without CC/MCC and without MCC, with CC, with MCC
+MOST_PAIRS = 50
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = _arguments(argv)
+    if args.filled:
+        print(review.summary([Path(path) for path in args.filled]))
+        return
+    runs = _read(args.runs)
+    first = next(iter(runs.values()))
+    kinds = {name: kinds_of(samples) for name, samples in runs.items()}
+    hopeless = [all((found[i] != "right").all() for found in kinds.values()) for i in range(first.cases.num_rows)]
+    out = Path(args.out)
+    with whole_file(out / "errors.csv") as made:
+        _write_cases(made, runs, kinds, hopeless)
+    about = _summary(runs, kinds, hopeless)
+    with whole_file(out / "errors.json") as made:
+        made.write_text(json.dumps(about, indent=2) + "\n")
+    print(_table(about))
+    print(out)
+    if args.sheet:
+        print(review.write(first, kinds[next(iter(runs))], Path(args.sheet), args.cases, args.seed, args.with_notes))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    p = parser(__doc__ or "", "python -m eval.errors --runs sft=runs/sft grpo=runs/grpo --out errors")
+    which = p.add_mutually_exclusive_group(required=True)
+    which.add_argument("--runs", nargs="+", metavar="[NAME=]DIR", help="scored folders of the same cases")
+    which.add_argument("--filled", nargs="+", metavar="CSV", help="sheets that reviewers have filled in")
+    p.add_argument("--out", help="folder for errors.json and errors.csv")
+    p.add_argument("--sheet", metavar="CSV", help="also write a sheet for reviewers, of the first run")
+    p.add_argument("--cases", type=int, default=30, help="cases of the sheet (default 30)")
+    p.add_argument("--seed", type=int, default=0, help="which cases (default 0)")
+    p.add_argument("--with-notes", action="store_true", help="put the notes in the sheet: your data agreement holds")
+    args = p.parse_args(argv)
+    if args.runs and not args.out:
+        raise UserError("--out must be said with --runs; give a folder")
+    if args.cases < 1:
+        raise UserError("--cases must be at least 1")
+    if args.with_notes and not args.sheet:
+        raise UserError("--with-notes is about the sheet; add --sheet FILE")
+    return args
+
+
+def _read(arguments: list[str]) -> dict[str, Samples]:
+    runs: dict[str, Samples] = {}
+    for argument in arguments:
+        name, equals, folder = argument.partition("=")
+        if not equals or Path(argument).exists():
+            name, folder = Path(argument).resolve().name, argument
+        name = name if name not in runs else folder
+        runs[name] = read_samples(existing(folder, "the run folder", "check --runs"))
+    first, *others = runs.values()
+    for other in others:
+        if other.task is not first.task or not other.cases.equals(first.cases):
+            raise UserError(
+                f"{first.folder} and {other.folder} are not of the same cases; give runs over one data file"
+            )
+    return runs
+
+
+def kinds_of(samples: Samples) -> np.ndarray:
+    """The kind of every completion: cases x samples, of KINDS."""
+    golds, rows = samples.cases["ground_truth"].to_pylist(), []
+    for i, (gold, said) in enumerate(zip(golds, samples.pred, strict=True)):
+        if samples.task.key == "drg":
+            rows.append([_drg_kind(answer, ms_drg.find(gold)) for answer in said])
+        else:
+            right = {name: samples.numbers[name][i] for name in ("valid", "acc", "category", "chapter")}
+            marks = [{name: values[j] for name, values in right.items()} for j in range(len(said))]
+            rows.append([_icd_kind(*each, icd10.normalise(gold)) for each in zip(said, marks, strict=True)])
+    return np.array(rows)
+
+
+def _drg_kind(said: str, gold: ms_drg.Drg) -> str:
+    answer = ms_drg.BY_TITLE.get(said)
+    if answer is None:
+        return NO_ANSWER
+    if answer is gold:
+        return "right"
+    if answer.base != gold.base:
+        return "wrong base"
+    return "under-coded" if SEVERITY[answer.status] < SEVERITY[gold.status] else "over-coded"
+
+
+def _icd_kind(said: str, marks: dict[str, float], gold: str) -> str:
+    if not marks["valid"]:
+        return NO_ANSWER
+    if marks["acc"]:
+        return "right"
+    if gold.startswith(said):
+        return "under-specified"
+    if said.startswith(gold):
+        return "over-specified"
+    return "wrong code" if marks["category"] else "wrong category" if marks["chapter"] else "wrong chapter"
+
+
+def _most(row: np.ndarray | list[str]) -> int:
+    """The place of the most frequent entry, of several the one that was said first."""
+    counts = Counter(row)
+    return max(range(len(row)), key=lambda j: (counts[row[j]], -j))
+
+
+def _write_cases(path: Path, runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: list[bool]) -> None:
+    cases = next(iter(runs.values())).cases.to_pylist()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["index", "hadm_id", "gold", "run", "answer", "kind", "right", "samples", "wrong_in_all_runs"])
+        for i, case in enumerate(cases):
+            for name, samples in runs.items():
+                j = _most(samples.pred[i])
+                right = int((kinds[name][i] == "right").sum())
+                row = [case["index"], case["hadm_id"], case["ground_truth"], name, samples.pred[i][j]]
+                rows.writerow([*map(review.cell, row), kinds[name][i][j], right, samples.n, int(hopeless[i])])
+
+
+def _summary(runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: list[bool]) -> dict[str, Any]:
+    first = next(iter(runs.values()))
+    index = first.cases["index"].to_pylist()
+    golds = first.cases["ground_truth"].to_pylist()
+    found = {}
+    for name, samples in runs.items():
+        wrong: Counter[tuple[str, str]] = Counter()
+        for gold, preds, row in zip(golds, samples.pred, kinds[name], strict=True):
+            wrong.update(
+                (gold, said) for said, kind in zip(preds, row, strict=True) if kind not in ("right", NO_ANSWER)
+            )
+        found[name] = {
+            "folder": str(samples.folder),
+            "completions": {kind: float((kinds[name] == kind).mean()) for kind in KINDS[first.task.key]},
+            "cases_never_right": int((kinds[name] != "right").all(axis=1).sum()),
+            "confusions": [
+                {"gold": g, "said": s, "completions": count} for (g, s), count in wrong.most_common(MOST_PAIRS)
+            ],
+        }
+    return {
+        "task": first.task.key,
+        "cases": len(index),
+        "kinds": KINDS[first.task.key],
+        "runs": found,
+        "wrong_in_all_runs": [i for i, no in zip(index, hopeless, strict=True) if no],
+    }
+
+
+def _table(about: dict[str, Any]) -> str:
+    wide = max(map(len, (*about["kinds"], "cases never right"))) + 2
+    lines = ["".ljust(wide) + "".join(f"{name:>14}" for name in about["runs"])]
+    for kind in about["kinds"]:
+        shares = (each["completions"][kind] for each in about["runs"].values())
+        lines.append(kind.ljust(wide) + "".join(f"{100 * share:13.1f}%" for share in shares))
+    never = "".join(f"{each['cases_never_right']:14}" for each in about["runs"].values())
+    lines.append("cases never right".ljust(wide) + never)
+    lines.append(
+        f"{len(about['wrong_in_all_runs'])} of {about['cases']} cases are wrong in all completions of all runs"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
