@@ -96,9 +96,14 @@ def test_a_delta_that_changes_nothing_is_a_fault(copy: Path) -> None:
     assert_refused(check(copy, "drg_sapphire/dense"), "drg_sapphire/dense", "same as its _base.yaml")
 
 
-def test_a_recipe_that_is_no_row_is_a_fault(copy: Path) -> None:
+def test_every_recipe_here_is_a_row_of_a_paper() -> None:
+    assert set(recipes()) == {row.recipe for row in rows.paper_rows().values() if row.recipe}
+
+
+def test_a_recipe_of_ones_own_is_checked_with_the_rest(copy: Path) -> None:
     shutil.copy(copy / "recipes/drg_sapphire/strict.yaml", copy / "recipes/drg_sapphire/mine.yaml")
-    assert_refused(check(copy), "mine.yaml", "paper_values.yaml")
+    done = check(copy, "drg_sapphire/mine")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_row_whose_sft_configuration_is_gone_is_a_fault(copy: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.rows import row_of
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,17 @@ def test_every_make_target_exists(target: str) -> None:
 )
 def test_every_path_exists(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_index_of_the_rows_is_up_to_date() -> None:
+    done = run_command("recipes.index")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in (ROOT / "recipes" / "README.md").read_text()
+
+
+def test_every_row_that_a_readme_names_exists() -> None:
+    names = re.findall(r"reproduce\.sh ([\w/]+)", ALL)
+    assert names and all(row_of(name) for name in names)
 
 
 def test_launched_recipes_exist() -> None:
