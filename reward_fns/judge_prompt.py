@@ -114,7 +114,7 @@ def _symptoms_of(code: str, path: str | None) -> str:
 
 
 def _section(heading: str, what: str, text: str) -> str:
-    return f"\n{heading}:\n{_cut(harmless(text), LONGEST[what])}\n" if text else ""
+    return f"\n\n{heading}:\n{_cut(harmless(text), LONGEST[what])}" if text else ""
 
 
 def _cut(text: str, most: int) -> str:

@@ -10,9 +10,10 @@ import argparse
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 from aiohttp import web
@@ -49,6 +50,7 @@ class Judge:
     open: int = 0
     most_open: int = 0
     fault_of: Callable[[dict[str, Any]], str] = lambda body: ""
+    grade_of: Callable[[dict[str, Any]], int | None] = lambda body: None
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -65,14 +67,15 @@ class Judge:
             return web.json_response({"error": "key"}, status=401)
         if body["model"] != self.model:
             return web.json_response({"error": "no such model"}, status=404)
-        fault = self.always or self.fault_of(body) or (self.faults.pop(0) if self.faults else "")
+        real = len(body["messages"]) > 1  # and not the question whether anybody is there
+        fault = self.always or (self.fault_of(body) if real else "") or (self.faults.pop(0) if self.faults else "")
         if fault:
             self.failed += 1
             return await self._fail(fault, request)
         await asyncio.sleep(self.delay)
         self.answered += 1
         digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
-        grade = str(self.grade or 1 + digest[0] % 5)
+        grade = str(self.grade or (self.grade_of(body) if real else None) or 1 + digest[0] % 5)
         if "response_format" in body:
             grade = json.dumps({"grade": int(grade)})
         return reply(grade if self.obeys else "hello")
@@ -142,6 +145,22 @@ async def serving(judge: Judge | None = None) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.stop()
+
+
+@contextmanager
+def in_a_thread(judge: Judge) -> Iterator[Server]:
+    """The same beside a test that is not asynchronous itself, or that runs a command."""
+    loop, server = asyncio.new_event_loop(), Server(judge)
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 async def _serve(given: argparse.Namespace) -> None:

@@ -590,6 +590,7 @@ def test_a_row_without_a_note_is_named_before_the_run():
 
 
 def asked(url: str, *words: str):
+    words = words or ("--model", "judge")
     return run_command("reward_fns.judge_server", "--base-url", url, "--timeout", 5, *words)
 
 
