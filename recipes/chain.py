@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import OmegaConf
+
 from commands import UserError
 from recipes.compose import RECIPES, compose
-from recipes.rows import Row, paper_rows
+from recipes.config_checks import asks_judge
+from recipes.rows import Row, paper_rows, read_settings
 
-STYLES = {"differential": "differential", "outcome_only": None}  # of traces by SFT configuration; else cot_first
+TRACES = {"trace_outcome": "oracle"}  # of an SFT configuration, where the names differ
 TASKS = {"drg_sapphire": "drg", "deepicd_r1": "icd"}
 SPLITS = {"drg": "published", "icd": "stratified"}  # those of the papers
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
@@ -94,8 +97,17 @@ def _model(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
         words = ("bash", f"recipes/{row.paper}/{script}", method, f"name={run_name(row)}", *options)
         yield Stage("three phases of GRPO with hard cases between", words, last)
     elif row.recipe:
-        words = ("bash", "recipes/launch.sh", row.recipe, *options, f"name={run_name(row)}")
+        words = (*_judge(row, options), "bash", "recipes/launch.sh", row.recipe, *options, f"name={run_name(row)}")
         yield Stage("GRPO", words, places.runs / row.recipe / run_name(row) / "run.json")
+
+
+def _judge(row: Row, options: list[str]) -> tuple[str, ...]:
+    """The judge that a run needs beside it, where none is there yet."""
+    if "JUDGE_URL" in os.environ or not asks_judge(compose(str(row.recipe))):
+        return ()
+    cpu = hardware_of(options) == "cpu"
+    model = os.environ.get("MODEL_PATH", "outputs/demo/sft") if cpu else "meta-llama/Llama-3.1-8B-Instruct"
+    return ("bash", "recipes/judge.sh", os.environ.get("JUDGE_MODEL", model), "--")
 
 
 def _data(task: str, row: Row, places: Places) -> Stage:
@@ -116,13 +128,10 @@ def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
     chosen = ["--hardware", "cpu"] if cpu else []
     if name != row.sft:
         chosen += ["--name", name, "--sample", str(row.sft), "--model", str(row.start)]
-    if not cpu:  # the synthetic data bring their traces
-        style = STYLES.get(str(row.sft), "cot_first" if row.paper == "drg_sapphire" else "oracle")
-        if style:
-            traces = places.data / "traces" / row.paper / "traces.parquet"
-            yield Stage(
-                "reasoning traces", ("python", "-m", "sft.traces", "--config", f"{folder}/traces/{style}.yaml"), traces
-            )
+    traces = RECIPES / row.paper / "traces" / f"{TRACES.get(str(row.sft), row.sft)}.yaml"
+    if not cpu and traces.is_file():  # the synthetic data bring theirs
+        words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
+        yield Stage("reasoning traces", words, Path(OmegaConf.create(read_settings(traces)).out) / "traces.parquet")
     words = (*launcher, "-m", "sft.train", "--config", f"{folder}/sft/{row.sft}.yaml", *chosen)
     yield Stage("supervised fine-tuning", words, places.runs / row.paper / "sft" / name / "run.json")
 

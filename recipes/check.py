@@ -15,7 +15,7 @@ from commands import parser, run
 from recipes import chain
 from recipes.compose import compose, recipes, split_launch_options
 from recipes.config_checks import check_difference, check_recipe
-from recipes.rows import Row, check_row, composed, default_places, paper_rows, row_of
+from recipes.rows import Row, check_row, check_settings, composed, default_places, paper_rows, row_of
 from recipes.run_checks import check_environment, check_run
 
 
@@ -42,6 +42,8 @@ def check_together(recipe: str | None, rows: list[Row]) -> list[str]:
 def check_all() -> None:
     """Every recipe and every row, on all cores: composing one takes a quarter of a second."""
     rows = list(paper_rows().values())
+    for paper in sorted({row.paper for row in rows}):
+        print("\n".join(f"{name:<42} ok" for name in check_settings(paper)))
     jobs = [(recipe, [row for row in rows if row.recipe == recipe]) for recipe in (*recipes(), None)]
     with ProcessPoolExecutor() as pool:
         for lines in pool.map(check_together, *zip(*jobs, strict=True)):

@@ -167,6 +167,12 @@ def load_reward(recipe: str, config: DictConfig) -> tuple[ModuleType, Callable[.
     return module, function, {str(key): value for key, value in options.items()}
 
 
+def asks_judge(config: DictConfig) -> bool:
+    """Whether the reward sends requests to a judge."""
+    section = config.reward.custom_reward_function
+    return str(section.path).endswith(".judge") and (section.get("reward_kwargs") or {}).get("judge_weight", 1) != 0
+
+
 def check_reward(recipe: str, config: DictConfig, here: bool = False) -> None:
     """The reward can be imported and takes the options that the recipe gives; `here`: its data files are there, too."""
     module, function, options = load_reward(recipe, config)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -46,10 +47,15 @@ class Row:
 
 
 @cache
+def _transcription() -> dict[str, Any]:
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+
+@cache
 def paper_rows() -> dict[str, Row]:
     """Every row by its id."""
     found = {}
-    for paper, content in yaml.safe_load(FILE.read_text(encoding="utf-8")).items():
+    for paper, content in _transcription().items():
         for name, said in content["rows"].items():
             said = {**said, "values": {**content["fixed"], **said.get("values", {})}}
             if said.get("recipe"):
@@ -78,6 +84,33 @@ def default_places() -> Iterator[None]:
         for name in PLACES:
             os.environ.pop(name, None)
         yield
+
+
+def check_settings(paper: str) -> list[str]:
+    """The YAML of fine-tuning, traces and evaluation have the paper's values; the names of what was compared."""
+    compared = []
+    for kind in ("sft", "traces", "eval"):
+        said = dict(_transcription()[paper][kind])
+        fixed = said.pop("fixed", {})
+        for name, own in said.items():
+            settings = read_settings(RECIPES / paper / kind / f"{name}.yaml")
+            for key, value in {**fixed, **own}.items():
+                if settings.get(key) != value:
+                    raise UserError(
+                        f"recipes/{paper}/{kind}/{name}.yaml has {key} {settings.get(key)!r}, the paper "
+                        f"(paper_values.yaml) {value!r}"
+                    )
+            compared.append(f"{paper}/{kind}/{name}")
+    return compared
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """A YAML of fine-tuning, traces or evaluation over the `base` that it names beside it."""
+    if not path.is_file():
+        raise UserError(f"{path.relative_to(RECIPES.parent)} does not exist, but paper_values.yaml names it")
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = settings.pop("base", None)
+    return {**read_settings(path.with_name(base)), **settings} if base else settings
 
 
 @cache

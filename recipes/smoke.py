@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from commands import UserError, commit, parser, run, whole_file
 from recipes.compose import RECIPES, compose, recipes, unresolved
+from recipes.config_checks import asks_judge
 from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
@@ -51,9 +51,8 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     overrides = overrides_of(recipe)
     config = compose(recipe, overrides)
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
-    if has_judge(config):
-        judge = os.environ.get("JUDGE_MODEL_PATH", str(DEMO / "model"))
-        words = ["bash", str(RECIPES / "judge.sh"), judge, "--", *words]
+    if asks_judge(config) and "JUDGE_URL" not in os.environ:
+        words = ["bash", str(RECIPES / "judge.sh"), os.environ.get("MODEL_PATH", str(DEMO / "sft")), "--", *words]
     log = runs / f"{recipe.replace('/', '-')}.log"
     with open(log, "w") as file:
         environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
@@ -67,12 +66,6 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
         row["proofs"] = [f"{proof.claim}: {proof.seen}" for proof in found]
         row["fault"] = "; ".join(f"not so: {proof.claim} ({proof.seen})" for proof in found if not proof.holds)
     return row
-
-
-def has_judge(config: DictConfig) -> bool:
-    """Whether the recipe's reward asks a judge."""
-    section = config.reward.custom_reward_function
-    return str(section.path).endswith(".judge") and section.reward_kwargs.get("judge_weight", 1) != 0
 
 
 def prepare() -> None:
