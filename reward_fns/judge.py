@@ -1,15 +1,15 @@
-"""The whole reward of DeepICD-R1: the ICD score and a judge's grade of the reasoning, from 1 to 5.
+"""The whole reward of DeepICD-R1: the ICD score and a judge's grade of the reasoning.
 
     reward.custom_reward_function:
       path: pkg://reward_fns.judge
       reward_kwargs: {prefill: "<think>", base_url: "${oc.env:JUDGE_URL,http://localhost:8001/v1}", model: judge}
 
-score = format_weight * format + outcome_weight * outcome + judge_weight * judge: all of reward_fns.icd, and
+score = format_weight * format + outcome_weight * outcome + judge: all of reward_fns.icd, and
 
-    the completion                                              judge    request
-    wrong format, or a code that does not exist                   0      none
-    right format and a code that exists                        1 to 5    one, unless the same was asked before
-    ... and judge_weight is 0                                     0      none
+    the completion                                   judge                      request
+    wrong format, or a code that does not exist        0                        none
+    right format and a code that exists                judge_weight * 1 to 5    one, unless the same was asked before
+    ... and judge_weight is 0                          0                        none
 
 The judge sees the note (extra_info.note), the official entry of the predicted code and the reasoning, and never the
 gold: see reward_fns.judge_prompt. A fault of its server is no grade: the completion waits (reward_fns.judge_client),
@@ -73,7 +73,8 @@ async def compute_score(
         result.update(judge_retries=float(verdict.retries), judge_wait=verdict.waited)
         if verdict.grade is None:
             return {**result, "reward_error": 1.0}
-        return {**result, "score": result["score"] + weight * verdict.grade, "judge": float(verdict.grade)}
+        earned = weight * verdict.grade
+        return {**result, "score": result["score"] + earned, "judge": earned}
     except Exception as error:  # verl would turn it into a silently biased batch; the trainer stops at reward_error
         _say_once(type(error).__name__)  # a message might quote a note
         return {**result, "reward_error": 1.0}

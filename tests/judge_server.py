@@ -39,7 +39,7 @@ class Judge:
 
     delay: float = 0.0
     grade: int | None = None
-    faults: list[str] = field(default_factory=list)  # the next requests, one fault each
+    faults: list[str] = field(default_factory=list)  # of the next requests for a grade, one each
     always: str = ""  # a fault for every request
     obeys: bool = True  # keeps to structured output
     model: str = MODEL
@@ -68,7 +68,9 @@ class Judge:
         if body["model"] != self.model:
             return web.json_response({"error": "no such model"}, status=404)
         real = len(body["messages"]) > 1  # and not the question whether anybody is there
-        fault = self.always or (self.fault_of(body) if real else "") or (self.faults.pop(0) if self.faults else "")
+        fault = self.always or (self.fault_of(body) if real else "")
+        if real and self.faults:
+            fault = fault or self.faults.pop(0)
         if fault:
             self.failed += 1
             return await self._fail(fault, request)

@@ -68,7 +68,7 @@ def test_a_grade_times_its_weight_joins_the_icd_score(grade, options, weight):
         server.judge.grade = grade
         result = await score(server, write(), **options)
         alone = icd.compute_score("mimic_icd", write(), "I214")
-        assert result == {**alone, "judge": float(grade), "score": pytest.approx(46 + weight * grade)}
+        assert result == {**alone, "judge": weight * grade, "score": pytest.approx(46 + weight * grade)}
 
     run(scenario)
 
@@ -105,7 +105,7 @@ def test_options_of_the_icd_reward_pass_through():
     async def scenario(server):
         server.judge.grade = 5
         result = await score(server, write().removeprefix("<think>"), prefill="<think>", outcome_weight=0.0)
-        assert (result["score"], result["judge"]) == (1 + 4.0, 5.0)
+        assert (result["score"], result["judge"]) == (1 + 4.0, 4.0)
 
     run(scenario)
 
@@ -114,7 +114,7 @@ def test_options_of_the_icd_reward_pass_through():
 def test_every_way_of_structured_output_gives_the_same_grade(kind):
     async def scenario(server):
         server.judge.grade = 3
-        assert (await score(server, write(), structured_output=kind))["judge"] == 3
+        assert (await score(server, write(), structured_output=kind))["judge"] == pytest.approx(2.4)
         (body,) = server.judge.requests
         assert judge_client.STRUCTURES[kind].items() <= body.items()
         assert body["temperature"] == 0 and body["max_tokens"] <= 16
@@ -278,7 +278,7 @@ def test_a_fault_is_asked_about_again_until_there_is_a_grade(fault):
     async def scenario(server):
         server.judge.grade, server.judge.faults = 4, [fault, fault]
         result = await score(server, write())
-        assert (result["judge"], result["judge_retries"], result["reward_error"]) == (4, 2, 0)
+        assert (result["judge"], result["judge_retries"], result["reward_error"]) == (3.2, 2, 0)
         assert result["score"] == pytest.approx(46 + 3.2) and 0 < result["judge_wait"] < 2
         assert server.judge.failed == 2
 
