@@ -48,12 +48,12 @@ def runs(tmp_path, command) -> tuple[Path, Path]:
     return before, after
 
 
-def notes(path: Path, cases=CASES) -> Path:
+def notes(path: Path, cases=CASES, text: str = NOTE) -> Path:
     """The data file that the cases' notes are in."""
     rows = [
         {
             "data_source": "mimic_drg",
-            "prompt": [{"role": "user", "content": f"{NOTE} {i}"}],
+            "prompt": [{"role": "user", "content": f"{text} {i}"}],
             "ability": "drg",
             "reward_model": {"style": "rule", "ground_truth": gold},
             "extra_info": {
