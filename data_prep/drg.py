@@ -10,6 +10,7 @@ manifest.json. All parquet files share one schema (data_prep.schema); SFT joins 
 import hashlib
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ COLD_SHARE, SMALL_SHARE = 0.01, 0.2
 SFT_SHARES = (50, 75, 90, 95)
 TEST_SMALL = 500
 ROW_GROUP = 10_000
+WRITERS = 2  # files written at once: compression takes most of the time, and memory grows with them
 REVIEW = "descriptions.csv"
 # What the papers count, on hosp 2.0 and Note 2.2.
 PAPER = {"train": 236_192, "test": 26_244, "titles": 738, "cold": 2_362, "small": 46_758}
@@ -65,8 +67,8 @@ def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple
             if course is None:
                 continue
             with_course += 1
-            words = course.split()
-            if len(words) <= MIN_WORDS:
+            flat = sections.unwrapped(course)
+            if flat.count(" ") < MIN_WORDS:  # a space less than words
                 continue
             long += 1
             digest = hashlib.blake2b(course.encode(), digest_size=16).digest()
@@ -74,7 +76,7 @@ def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple
                 continue
             seen.add(digest)
             ids.append((hadm_id, subject_id))
-            found.append(" ".join(words))  # as sections.unwrapped
+            found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
     kept.facts["releases"]["note"] = mimic.note_release(notes)
     kept.step("hospital course", notes, with_course, "no hospital course found in the note")
@@ -273,9 +275,16 @@ def main(argv: list[str] | None = None) -> None:
     kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
     texts = fitted(cases, prompt, fit)
     with whole_folder(options.out / "drg") as folder:
-        for name, chosen in tqdm(files.items(), unit=" files", desc="parquet"):
+
+        def write(name: str) -> None:
             split = "test" if name.startswith("test") else "train"
-            schema.write_parts(row_groups(cases, chosen, split, texts, prompt), folder / f"{name}.parquet", schema.RL)
+            parts = row_groups(cases, files[name], split, texts, prompt)
+            schema.write_parts(parts, folder / f"{name}.parquet", schema.RL)
+
+        with ThreadPoolExecutor(WRITERS) as pool, tqdm(total=len(files), unit=" files", desc="parquet") as bar:
+            for _ in pool.map(write, files):
+                bar.update()
+        for name, chosen in files.items():
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
         titles.write_review(folder / REVIEW)
         kept.write(folder)

@@ -24,6 +24,7 @@ LINKS = {"AND": 0.02, "OR": 0.02, "OF": 0.02, "THE": 0.02, "FOR": 0.02, "IN": 0.
 VAGUE = frozenset(["DISORDERS", "DISORDER", "DISEASE", "DISEASES", "DIAGNOSES", "DIAGNOSIS", "PROCEDURES", "PROCEDURE",
                    "SYSTEM", "TRACT", "TISSUE", "CONDITION", "@OR"])  # fmt: skip
 NEVER = frozenset(["CCMCC", "MCC", "CC", "NON"])
+STATUSES = frozenset([("CCMCC",), ("MCC",), ("CC",)])
 ALIKE = {"9+": "EXTENSIVE", "DX": "DIAGNOSIS", "FX": "FRACTURE"}
 SPELT = {"W": ("WITH",), "WTH": ("WITH",), "WCC": ("WITH", "CC"), "WO": ("WITHOUT",), "WTHT": ("WITHOUT",)}
 # Titles of later versions whose cases have one v34 title of the same status.
@@ -68,6 +69,7 @@ def match(description: str, number: str = "") -> Drg | None:
     return same[0] if same and len({drg.status for drg in near}) == 1 else None
 
 
+@cache
 def candidates(description: str) -> list[tuple[Drg, float]]:
     """The titles that can be meant, cheapest first, with their prices."""
     cut = len(description.strip()) >= CUT
@@ -118,7 +120,8 @@ class _Alignment:
         word = self.title.words[j]
         if j >= self.title.tail:
             return 0.1
-        if word in NEVER or _NUMBER.match(word):
+        of_status = self.title.words[j + 1 : j + 2] in STATUSES  # WITH and WITHOUT before one
+        if word in NEVER or _NUMBER.match(word) or of_status:
             return _IMPOSSIBLE
         return LINKS.get(word) or (0.5 if word in VAGUE else 1.0)
 
