@@ -73,8 +73,9 @@ def check_files(row: Row) -> None:
     for kind, name in (("sft", row.sft), ("eval", row.eval)):
         if name and not (folder / kind / f"{name}.yaml").is_file():
             raise UserError(f"{row.id}: recipes/{row.paper}/{kind}/{name}.yaml does not exist; mend paper_values.yaml")
-    if row.after and row.after not in paper_rows():
-        raise UserError(f"{row.id}: comes after {row.after}, which is no row of paper_values.yaml")
+    for other in filter(None, (row.after, row.teacher)):
+        if other not in paper_rows():
+            raise UserError(f"{row.id}: needs {other}, which is no row of paper_values.yaml")
 
 
 def stages(row: Row, options: Iterable[str] = ()) -> list[Stage]:
@@ -97,6 +98,8 @@ def _model(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
         words = ("bash", f"recipes/{row.paper}/{script}", method, f"name={run_name(row)}", *options)
         yield Stage("three phases of GRPO with hard cases between", words, last)
     elif row.recipe:
+        if row.sft and hardware_of(options) == "cpu":  # whose profile starts from the demo's model
+            options = [*options, f"places.model={places.runs / row.paper / 'sft' / row.sft}{_variant(row, options)}"]
         words = (*_judge(row, options), "bash", "recipes/launch.sh", row.recipe, *options, f"name={run_name(row)}")
         yield Stage("GRPO", words, places.runs / row.recipe / run_name(row) / "run.json")
 
@@ -130,6 +133,9 @@ def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
         chosen += ["--name", name, "--sample", str(row.sft), "--model", str(row.start)]
     traces = RECIPES / row.paper / "traces" / f"{TRACES.get(str(row.sft), row.sft)}.yaml"
     if not cpu and traces.is_file():  # the synthetic data bring theirs
+        if row.teacher and "TRACE_MODEL" not in os.environ:
+            teacher = paper_rows()[row.teacher]
+            yield [*_model(teacher, [*teacher.options], places)][-1]
         words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
         yield Stage("reasoning traces", words, Path(OmegaConf.create(read_settings(traces)).out) / "traces.parquet")
     words = (*launcher, "-m", "sft.train", "--config", f"{folder}/sft/{row.sft}.yaml", *chosen)

@@ -35,6 +35,7 @@ class Row:
     sft: str | None = None
     start: str | None = None
     after: str | None = None  # the row whose outcomes make this row's training file
+    teacher: str | None = None  # the row whose model writes the traces
     cases: int | None = None
     steps: int | None = None
     eval: str = "default"
@@ -60,8 +61,9 @@ def paper_rows() -> dict[str, Row]:
             said = {**said, "values": {**content["fixed"], **said.get("values", {})}}
             if said.get("recipe"):
                 said["recipe"] = f"{paper}/{said['recipe']}"
-            if said.get("after"):
-                said["after"] = f"{paper}/{said['after']}"
+            for other in ("after", "teacher"):
+                if said.get(other):
+                    said[other] = f"{paper}/{said[other]}"
             said["options"] = tuple(said.get("options", ()))
             found[f"{paper}/{name}"] = Row(id=f"{paper}/{name}", paper=paper, **said)
     return found

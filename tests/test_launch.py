@@ -13,7 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
+from pyarrow.parquet import read_table
 
+from recipes.compose import compose
+from recipes.proofs import proofs
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 RECIPE = "drg_sapphire/strict"
@@ -25,8 +28,10 @@ LARGE_STEPS = (
 CORRELATION = "training/rollout_actor_probs_pearson_corr"
 
 
-def launch(world: World, runs: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    words = ("bash", "recipes/launch.sh", RECIPE, *TWO_STEPS, *overrides)
+def launch(
+    world: World, runs: Path, *overrides: str, recipe: str = RECIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    words = ("bash", "recipes/launch.sh", recipe, *TWO_STEPS, *overrides)
     return run_command(*words, **world.environment(runs), **environment)
 
 
@@ -91,6 +96,32 @@ def test_the_loss_holds_the_recipes_kl_and_the_reward_its_scheme(
         assert all(f"reward/{name}/mean" in row for row in rows), sorted(rows[-1])  # of training batches
         assert any(key.startswith("val-") and f"/mimic_drg/{name}/" in key for key in rows[-1]), name  # of validation
     assert all(row["reward/reward_error/mean"] == 0 for row in rows)
+
+
+def proven(folder: Path, recipe: str) -> list[str]:
+    """What the run proves of its recipe, and nothing that it does not."""
+    found = proofs(
+        compose(recipe, [*TWO_STEPS, *LARGE_STEPS]), metrics(folder), read_table(folder / "outcomes.parquet")
+    )
+    assert all(proof.holds for proof in found), found
+    return [proof.claim for proof in found]
+
+
+def test_loss_and_advantages_are_those_that_the_rewards_give(
+    run: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    assert proven(run[1], RECIPE) == [
+        "advantage (r - mean) / std",
+        "loss seq-mean-token-mean",
+        "KL constant",
+        "reward strict",
+    ]
+
+
+def test_another_recipe_changes_loss_and_kl(world: World, tmp_path: Path) -> None:
+    done = launch(world, tmp_path, "name=two", *LARGE_STEPS, "trainer.save_freq=-1", recipe="drg_sapphire/best")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"loss token-mean", "KL cosine"} <= set(proven(tmp_path / "drg_sapphire/best/two", "drg_sapphire/best"))
 
 
 def test_the_trained_model_is_exported_for_vllm_and_transformers(
@@ -199,6 +230,11 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
     ((RECIPE, "hardware=cpu"), {"MODEL_PATH": "nowhere/model/x"}, ("nowhere/model/x", "make demo")),
     ((RECIPE, "hardware=cpu", "data.max_response_length=1000000"), {}, ("context",)),
     ((RECIPE, "hardware=cpu", "name=../up"), {}, ("../up",)),
+    ((RECIPE, "hardware=cpu", "sft_share=91"), {}, ("sft_share", "91", "90")),
+    ((RECIPE, "hardware=cpu", "trainer.v1.medcode.kl_schedule=linear"), {}, ("linear", "cosine")),
+    ((RECIPE, "hardware=cpu", "trainer.max_actor_ckpt_to_keep=1"), {}, ("max_actor_ckpt_to_keep", "keep 2")),
+    (("drg_sapphire/remove_hard", "hardware=cpu"), {}, ("small_without_hard.parquet",)),
+    (("drg_sapphire/no_kl", "hardware=cpu", "trainer.v1.medcode.kl_schedule=cosine"), {}, ("use_kl_loss",)),
     ((RECIPE, "hardware=cpu"), {"HANG_SECONDS": "soon"}, ("HANG_SECONDS", "soon")),
     ((RECIPE, "hardware=cpu"), {"TMPDIR": "/nonexistent"}, ("temporary folder", "TMPDIR")),
 ]

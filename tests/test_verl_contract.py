@@ -22,6 +22,14 @@ SYMBOLS = [
     ("verl.trainer.ppo.v1", "register_trainer"),
     ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._build_replay_buffer"),
     ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._update_actor"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync.on_step_begin"),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopManagerTQ"),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopWorkerTQ.__ray_metadata__.modified_class._run_prompt"),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopWorkerTQ.__ray_metadata__.modified_class._agent_loop_postprocess"),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "_settle_session_tasks"),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "apply_greedy_sampling_params"),
+    ("verl.workers.utils.losses", "ppo_loss"),
+    ("verl.workers.engine_workers", "ActorRolloutRefWorker.set_loss_fn"),
     ("verl.utils.tracking", "FileLogger"),
 ]
 # Source text on which a seam depends: where verl would no longer say this, the seam would silently do nothing.
@@ -34,6 +42,10 @@ SOURCES = [
     ("verl.trainer.ppo.v1.replay_buffer", "time.sleep(self.poll_interval)"),
     ("verl.trainer.ppo.v1.trainer_base", 'self.trainer_mode == "sync"'),
     ("verl.utils.tracking", "VERL_FILE_LOGGER_PATH"),
+    ("verl.trainer.ppo.v1.trainer_base", "self.on_step_begin()"),
+    ("verl.trainer.ppo.v1.trainer_base", "torch.save(self.train_dataloader.state_dict(), dataloader_local_path)"),
+    ("verl.workers.utils.losses", 'metrics["kl_coef"] = config.kl_loss_coef'),
+    ("verl.trainer.main_ppo", "agent_loop_manager_class"),
     ("verl.utils.debug.metrics", "training/rollout_actor_probs_pearson_corr"),
 ]
 # Sections in which keys are added that verl's YAML does not hold, and what must exist for them to act.
