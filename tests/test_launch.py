@@ -141,6 +141,32 @@ def test_a_finished_run_is_not_overwritten(run: tuple[subprocess.CompletedProces
 
 
 @pytest.mark.slow
+def test_trackers_and_logs_hold_numbers_and_no_text_of_a_note(world: World, tmp_path: Path) -> None:
+    loggers = "trainer.logger=[console,file,wandb]"
+    done = launch(
+        world, tmp_path, "name=tracked", loggers, "trainer.save_freq=-1", "trainer.test_freq=2", WANDB_MODE=""
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / RECIPE / "tracked"
+    tracked = list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert len(tracked) == 1  # on this machine alone
+    content = tracked[0].read_bytes()
+    assert json.loads((folder / "run.json").read_text())["commit"].encode() in content and b"drg_sapphire" in content
+    prompts = [
+        message["content"]
+        for name in ("rl/small", "test_small")
+        for chat in read_table(world.data / f"drg/{name}.parquet")["prompt"].to_pylist()
+        for message in chat
+        if message["role"] == "user"
+    ]
+    pieces = {prompt[at : at + 60].encode() for prompt in prompts for at in range(100, len(prompt) - 60, 60)}
+    for file in folder.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not any(piece in content for piece in pieces), file
+
+
+@pytest.mark.slow
 def test_a_broken_weight_sync_would_be_noticed(world: World, tmp_path: Path) -> None:
     plugins = "'verl_ext.cpu,verl_ext.trainer,tests.broken_sync'"
     key = "ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES"
