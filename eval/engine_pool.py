@@ -120,8 +120,7 @@ class Engine:
         )
 
     def _ask(self, index: int, chat: list[dict[str, str]]) -> Future:
-        text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + self.job.prefill
-        tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        tokens = prompt_tokens(self.tokenizer, chat, self.job.prefill)
         if len(tokens) >= self.longest:
             raise UserError(
                 f"the prompt of case {index} has {len(tokens)} tokens and {self.job.model} takes {self.longest} with "
@@ -153,6 +152,12 @@ class Engine:
             name, prompt, params, future = self.inbox.get()
             self.waiting[name] = future
             self.engine.add_request(name, prompt, params)
+
+
+def prompt_tokens(tokenizer: Any, chat: list[dict[str, str]], prefill: str = "") -> list[int]:
+    """What the model is given: the chat in its own template, and what opens the answer."""
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + prefill
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def request_seed(seed: int, index: int) -> int:

@@ -259,6 +259,8 @@ def vllm_server(world, tmp_path_factory) -> Iterator[str]:
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world.model)),
             *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
             *("--dtype", "float32", "--enforce-eager", "--max-num-seqs", "64"),
+            # vLLM for CPUs ends when a request with a seed is prefilled in pieces
+            *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096"),
         ],
         env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
         stdout=log,
