@@ -14,7 +14,7 @@ from typing import Any
 
 from commands import whole_file
 
-MARKERS = "osD^vP"
+MARKERS = "osD^v"  # one fewer than colours, so that thirty runs differ
 WIDE, NARROW = 12, 7.4  # inches; the page shows both at about 100 pixels an inch
 
 
@@ -83,7 +83,13 @@ def _style(palette: Palette, salt: str) -> Any:
 
     style: dict[str, Any] = dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor"), palette.ink)
     style |= dict.fromkeys(("xtick.color", "ytick.color", "axes.edgecolor"), palette.soft)
-    style |= {"grid.color": palette.line, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": salt}
+    style |= {
+        "grid.color": palette.line,
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": salt,
+    }
     style |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.size": 9}
     style |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.linewidth": 0.8}
     style |= {"xtick.major.size": 3, "ytick.major.size": 0, "lines.markersize": 5, "font.family": "sans-serif"}
@@ -111,6 +117,11 @@ def _logarithmic(panel: Any, *axes: str) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axis.set_minor_formatter(NullFormatter())
+
+
+def _label(name: str) -> str:
+    """A name as a legend shows it: matplotlib leaves out those that start with an underscore."""
+    return f"\u200a{name}" if name.startswith("_") else name
 
 
 def _legend(canvas: Any, panel: Any) -> None:
@@ -144,7 +155,7 @@ def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, li
                 elinewidth=1.4,
                 capsize=2.5,
                 color=palette.of(i),
-                label=name,
+                label=_label(name),
             )
         axis.set_xticks(range(len(metrics)), metrics)
         axis.set_xlim(-0.5, len(metrics) - 0.5)
@@ -173,7 +184,7 @@ def curve(palette: Palette, title: str, lines: list[tuple[int, Line]]) -> Any:
         style = {"color": palette.of(i), "marker": MARKERS[i % len(MARKERS)] if len(line.steps) < 3 else None}
         axis.plot(line.steps, line.values, linewidth=0.6 if many else 1.5, alpha=0.35 if many else 1, **style)
         axis.plot(line.steps, line.smooth if many else line.values, linewidth=1.8 if many else 0, **style)
-        axis.plot([], [], color=palette.of(i), linewidth=1.8, label=line.name)
+        axis.plot([], [], color=palette.of(i), linewidth=1.8, label=_label(line.name))
     axis.set_title(title)
     axis.set_xlabel("step")
     axis.ticklabel_format(useOffset=False)
@@ -235,7 +246,7 @@ def ratios(palette: Palette, panels: dict[str, list[Series]], shares: list[int])
 
 def _points(axis: Any, colour: str, i: int, each: Series, line: bool) -> None:
     marker = MARKERS[i % len(MARKERS)]
-    style = {"color": colour, "markerfacecolor": "none" if each.paper else colour, "label": each.name}
+    style = {"color": colour, "markerfacecolor": "none" if each.paper else colour, "label": _label(each.name)}
     style |= {"linestyle": ("--" if each.paper else "-") if line else "none", "linewidth": 1.2}
     if each.bars:
         axis.errorbar(each.x, each.y, yerr=list(zip(*each.bars, strict=True)), fmt=marker, capsize=2.5, **style)
@@ -248,7 +259,7 @@ def support(palette: Palette, series: dict[str, list[tuple[str, int, float]]], y
     canvas, (axis,) = _panels(1, (NARROW, 3.6))
     for i, (name, points) in enumerate(series.items()):
         x, y = [cases for _, cases, _ in points], [value for _, _, value in points]
-        axis.plot(x, y, MARKERS[i % len(MARKERS)], color=palette.of(i), label=name, alpha=0.85)
+        axis.plot(x, y, MARKERS[i % len(MARKERS)], color=palette.of(i), label=_label(name), alpha=0.85)
         for label, cases, value in points if i == len(series) - 1 else ():
             axis.annotate(label, (cases, value), (4, 3), textcoords="offset points", fontsize=7, color=palette.soft)
     _logarithmic(axis, "x")
@@ -263,7 +274,7 @@ def ranks(palette: Palette, counts: dict[str, list[int]]) -> Any:
     """How many cases the labels have, from the most frequent to the rarest."""
     canvas, (axis,) = _panels(1, (NARROW, 3))
     for i, (name, cases) in enumerate(counts.items()):
-        axis.plot(range(1, len(cases) + 1), cases, color=palette.of(i), linewidth=1.6, label=name)
+        axis.plot(range(1, len(cases) + 1), cases, color=palette.of(i), linewidth=1.6, label=_label(name))
     _logarithmic(axis, "x", "y")
     axis.set_xlabel("label, by its rank")
     axis.set_ylabel("cases")

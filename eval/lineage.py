@@ -45,8 +45,10 @@ def lineage(name: str, run: Run) -> Lineage:
     source = _read(sft / "run.json")
     if stage != "GRPO" and "source" in source:
         trained, stage = source, "SFT"
-    rows = {row.id: row for table in paper_tables() for row in table.rows}
-    row = rows.get(name) or (find(trained["recipe"], trained.get("overrides", [])) if stage == "GRPO" else None)
+    rows = {row.id.replace("/", "-"): row for table in paper_tables() for row in table.rows}
+    row = rows.get(name.replace("/", "-")) or (
+        find(trained["recipe"], trained.get("overrides", [])) if stage == "GRPO" else None
+    )
     reason = _reason(settings, trained if stage != "as downloaded" else {})
     return Lineage(row, reason, stage, _cases(source), trained if stage != "as downloaded" else {})
 

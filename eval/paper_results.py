@@ -31,6 +31,7 @@ class Row:
     note: str | None = None
     sft: int | None = None
     sft_cases: int | None = None
+    same: str | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +53,7 @@ class Table:
     id: str  # table1
     task: str  # drg or icd
     paper: str
+    folder: str  # in recipes
     url: str | None
     source: str
     about: str
@@ -70,7 +72,7 @@ def paper_tables() -> tuple[Table, ...]:
             about = {key: table[key] for key in ("source", "about", "sampling")}
             rows = tuple(_row(f"{id}/{key}", row, columns) for key, row in table["rows"].items())
             task = "drg" if name == "drg_sapphire" else "icd"
-            found.append(Table(id, task, paper["paper"], paper["url"], columns=columns, rows=rows, **about))
+            found.append(Table(id, task, paper["paper"], name, paper["url"], columns=columns, rows=rows, **about))
     return tuple(found)
 
 

@@ -60,11 +60,7 @@ class PaperRow:
     other: Evaluation | None
     reason: str | None
     trained: Any
-
-    @property
-    def command(self) -> str | None:
-        """What trains the row."""
-        return " ".join(["bash recipes/launch.sh", self.row.recipe, *self.row.options]) if self.row.recipe else None
+    command: str  # what reproduces the row
 
 
 @dataclass(frozen=True)
@@ -102,11 +98,12 @@ def paper_views(traced: Traced) -> list[PaperView]:
             panels = {"macro F1": {next(iter(names)): title for title, names in panels.items()}}
         rows = []
         for row in table.rows:
-            mine = [(each, line) for each, line in same if line.row == row]
+            mine = [(each, line) for each, line in same if line.row and line.row.id in (row.id, row.same)]
             ours = next(((each, line) for each, line in reversed(mine) if line.reason is None), (None, None))
             other = next(((each, line) for each, line in reversed(mine) if line.reason), (None, None))
             reason, trained = other[1] and other[1].reason, (ours[1] or other[1]) and (ours[1] or other[1]).trained
-            rows.append(PaperRow(row, ours[0], other[0], reason, trained or {}))
+            command = f"bash recipes/{table.folder}/reproduce.sh {row.same or row.id}"
+            rows.append(PaperRow(row, ours[0], other[0], reason, trained or {}, command))
         found.append(PaperView(table, panels, rows))
     return found
 
@@ -261,10 +258,11 @@ def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
         np.add.at(counts, (np.repeat(gold, answers.shape[1]), column.ravel()), 1)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         cases = np.bincount(gold, minlength=len(known))
-        kept = [i for i in range(len(known)) if cases[i]]
+        order = range(len(known)) if task == "drg" else sorted(range(len(known)), key=lambda i: int(known[i]))
+        kept = [i for i in order if cases[i]]
         names = [f"{known[i]} ({cases[i]:,})" for i in kept]
-        said = [*known, "invalid"]
-        panels[run.name] = shares[kept].tolist()
+        said = [*(known[i] for i in order), "invalid"]
+        panels[run.name] = shares[kept][:, [*order, len(known)]].tolist()
     what = "CC/MCC status" if task == "drg" else "Chapter"
     caption = "Percent of the completions of each gold class (its cases in brackets); a row adds up to 100."
     apart = [panels] if task == "drg" else [{name: panel} for name, panel in panels.items()]

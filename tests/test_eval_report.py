@@ -160,8 +160,12 @@ def test_long_curves_are_smoothed_over_50_steps_and_short_ones_are_not():
 
 
 def test_names_are_shown_as_text(tmp_path, command, runs):
-    command("eval.report", "--runs", f"<b>1 & 2</b>={runs[0]}", "--out", tmp_path / "report")
-    assert "b" not in Page(tmp_path / "report" / "index.html").tags
+    named = (f"<b>1 & 2</b>={runs[0]}", f"_old $\\frac$={runs[1]}")
+    done = command("eval.report", "--runs", *named, "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    page = Page(tmp_path / "report" / "index.html")
+    assert "b" not in page.tags
+    assert page.words.count("_old $\\frac$") > 3  # in figures, too: no formula, and not left out
 
 
 def test_what_cannot_be_shown_is_refused(tmp_path, command, runs):
@@ -247,7 +251,7 @@ def test_numbers_of_other_data_never_stand_in_the_column_of_a_reproduction(tmp_p
     strict = next(row for row in rows if row[0].startswith("strict reward"))
     assert [head.strip() for head in heads[1:4]] == ["paper", "ours, MIMIC-IV", "ours, other"]
     assert [cell.split()[0] for cell in strict[1:4]] == ["40.1", "not", "18.8"]
-    assert "unknown data" in strict[0] and "bash recipes/launch.sh drg_sapphire/strict" in strict[0]
+    assert "unknown data" in strict[0] and "bash recipes/drg_sapphire/reproduce.sh table1/strict" in strict[0]
     other = next(row for row in rows if row[0].startswith("vanilla GRPO + dense"))
     assert [cell.strip() for cell in other[1:4]] == ["38.5", "not run", "-"]
 
@@ -266,7 +270,9 @@ def made(place: Path, release: str, overrides: list[str]) -> dict:
 def test_an_evaluation_is_the_row_that_its_models_recipe_trains(tmp_path):
     real = lineage("x", made(tmp_path / "real", "3.1", ["sft_share=90"]))
     assert (real.row.id, real.stage, real.reason) == ("table2/90/best", "GRPO", None)
-    assert lineage("table1/strict", made(tmp_path / "named", "3.1", [])).row.id == "table1/strict"
+    assert (
+        lineage("table2-75-sft", made(tmp_path / "named", "3.1", [])).row.id == "table2/75/sft"
+    )  # reproduce.sh's name
     small = lineage("x", made(tmp_path / "small", "2.2", ["hardware=cpu", "sft_share=90"]))
     assert small.reason == "model and steps scaled down"
     assert lineage("x", made(tmp_path / "made", "unknown or synthetic", [])).reason == "synthetic data"

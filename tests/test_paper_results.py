@@ -3,6 +3,7 @@
 import pytest
 
 from eval.paper_results import find, paper_tables
+from recipes.rows import paper_rows
 
 TABLES = {table.id: table for table in paper_tables()}
 
@@ -87,6 +88,15 @@ def test_no_two_rows_are_the_same_run():
     assert len({row.id for row in rows}) == len(rows)
     trained = [(row.recipe, *row.options) for row in rows if row.recipe]
     assert len(set(trained)) == len(trained)
+
+
+def test_every_row_is_made_by_the_recipe_that_the_recipes_own_list_names():
+    known = paper_rows()
+    for table in TABLES.values():
+        for row in table.rows:
+            made = known[f"{table.folder}/{row.same or row.id}"]
+            assert row.recipe in (made.recipe, None) and (row.recipe or made.stages or not made.recipe), row.id
+            assert set(row.options) <= set(made.options), row.id
 
 
 @pytest.mark.parametrize(
