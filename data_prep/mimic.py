@@ -135,9 +135,9 @@ def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
 def check_columns(path: Path, columns: Sequence[str]) -> None:
     """The first line names every column that is needed."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+        with gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             found = next(text_csv.reader(file), [])
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
     missing = [column for column in columns if column not in found]
     if not missing:
