@@ -55,6 +55,15 @@ def load(source: "Source") -> "Dataset":
     return _dataset(rows + (titles.questions() if source.titles else []))
 
 
+def by_case(traces: str, style: str, only_accepted: bool = True) -> dict[tuple[int, str], dict[str, Any]]:
+    """The trace of every admission and gold; an admission with two MS-DRGs is two cases."""
+    return {
+        (row["hadm_id"], row["ground_truth"]): row
+        for row in schema.read_traces(traces).to_pylist()
+        if row["style"] == style and (row["accepted"] or not only_accepted)
+    }
+
+
 def checked(rows: "Dataset", columns: tuple[str, ...], path: str) -> "Dataset":
     """The rows, each of whose chats says something; a row that lacks one is named."""
     for column in columns:
@@ -82,11 +91,7 @@ def _reasoned(path: Path, source: "Source") -> list[Example]:
     if source.traces is None:
         raise UserError(f"{path} has no column completion; give it one or name a table of traces (traces: FILE)")
     table = schema.read(path)
-    chosen = {
-        (row["hadm_id"], row["ground_truth"]): row
-        for row in schema.read_traces(source.traces).to_pylist()
-        if row["style"] == source.style and (row["accepted"] or not source.only_accepted)
-    }
+    chosen = by_case(source.traces, source.style, source.only_accepted)
     rows = []
     columns = (table["prompt"].to_pylist(), schema.golds(table), schema.infos(table, "hadm_id"))
     for prompt, gold, hadm_id in zip(*columns, strict=True):

@@ -16,7 +16,7 @@ from commands import UserError, parser, run, whole_file
 from data_prep import schema
 from eval import parts
 from sft import quality
-from sft.examples import STYLES, TASKS, completion
+from sft.examples import STYLES, TASKS, by_case, completion
 
 SCHEMA = pa.schema(
     [
@@ -43,9 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     table = schema.read(args.cases)
     chosen = {
-        (row["hadm_id"], row["ground_truth"]): completion(row["task"], row["reasoning"], row["answer"])
-        for row in schema.read_traces(args.traces).to_pylist()
-        if row["style"] == args.style and row["accepted"]
+        key: completion(row["task"], row["reasoning"], row["answer"])
+        for key, row in by_case(args.traces, args.style).items()
     }
     rejected = wrong(args.generations, args.prefill)
     columns = (schema.infos(table, "hadm_id"), schema.golds(table), table["prompt"].to_pylist())
