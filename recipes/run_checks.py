@@ -22,7 +22,9 @@ def check_data(recipe: str, config: DictConfig) -> None:
     for files in (config.data.train_files, config.data.val_files):
         for file in [files] if isinstance(files, str) else files:
             if not Path(file).is_file():
-                raise UserError(f"{recipe}: the data file {file} does not exist; {_how_to_get(config)}")
+                made = "_without_" in file or "_easy_to_hard" in file or "_part_" in file
+                remedy = "`python -m data_prep.curriculum` makes it from an unfiltered run" if made else _how_to_get(config)
+                raise UserError(f"{recipe}: the data file {file} does not exist; {remedy}")
             table = check_file(Path(file), config.data.max_prompt_length)
             for gold in sorted(set(table["reward_model"].combine_chunks().field("ground_truth").to_pylist())):
                 try:

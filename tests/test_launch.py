@@ -259,7 +259,7 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
     ((RECIPE, "hardware=cpu", "sft_share=91"), {}, ("sft_share", "91", "90")),
     ((RECIPE, "hardware=cpu", "trainer.v1.medcode.kl_schedule=linear"), {}, ("linear", "cosine")),
     ((RECIPE, "hardware=cpu", "trainer.max_actor_ckpt_to_keep=1"), {}, ("max_actor_ckpt_to_keep", "keep 2")),
-    (("drg_sapphire/remove_hard", "hardware=cpu"), {}, ("small_without_hard.parquet",)),
+    (("drg_sapphire/remove_hard", "hardware=cpu"), {}, ("small_without_hard.parquet", "data_prep.curriculum")),
     (("drg_sapphire/no_kl", "hardware=cpu", "trainer.v1.medcode.kl_schedule=cosine"), {}, ("use_kl_loss",)),
     ((RECIPE, "hardware=cpu"), {"HANG_SECONDS": "soon"}, ("HANG_SECONDS", "soon")),
     ((RECIPE, "hardware=cpu"), {"TMPDIR": "/nonexistent"}, ("temporary folder", "TMPDIR")),
