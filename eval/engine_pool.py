@@ -4,13 +4,15 @@
         for block in complete(blocks, job, session): ...
 
 A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); it comes back without `prompt` and with
-`completions`, `n_tokens` and `finish_reason`, lists of one entry per sample. Blocks come back as they are done.
+`completions`, `n_tokens` and `finish_reason`, lists of one entry per sample, and `ready`, the time at which its engine
+was up. Blocks come back as they are done.
 """
 
 import hashlib
 import os
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -103,6 +105,7 @@ class Engine:
         self.inbox: queue.SimpleQueue = queue.SimpleQueue()
         self.waiting: dict[str, Future] = {}
         threading.Thread(target=self._drive, daemon=True).start()
+        self.ready = time.time()
 
     def __call__(self, block: pa.Table) -> pa.Table:
         rows = block.select(["index", "prompt"]).to_pylist()
@@ -117,6 +120,7 @@ class Engine:
             .append_column(
                 "finish_reason", pa.array([[s.finish_reason for s in row] for row in samples], pa.list_(pa.string()))
             )
+            .append_column("ready", pa.array([self.ready] * len(samples)))
         )
 
     def _ask(self, index: int, chat: list[dict[str, str]]) -> Future:

@@ -53,8 +53,10 @@ def main(argv: list[str] | None = None) -> None:
             started = time.monotonic()
             made["finished"] = False
             parts.write_run(out, made)
-            tokens = _generate(missing, settings, source, made, out)
-            work = f"{missing.num_rows} now, {tokens:,} tokens in {time.monotonic() - started:.0f} s with start-up"
+            speed = _generate(missing, settings, source, made, out)
+            made["speed"] = speed
+            work = f"{missing.num_rows} now, {speed['tokens']:,} tokens, {speed['tokens_per_second']:,.0f} a second"
+            work += f", {time.monotonic() - started:.0f} s with start-up"
         if not made["finished"]:
             parts.write_run(out, made | {"finished": True, "ended": _now()})
     print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({work}{_spent(made.get('usage'))})")
@@ -182,8 +184,8 @@ def _missing(cases: pa.Table, done: set[int]) -> pa.Table:
 
 def _generate(
     missing: pa.Table, settings: dict[str, Any], source: _Engines | _Server, made: dict[str, Any], out: Path
-) -> int:
-    """Generate what is missing; the number of tokens."""
+) -> dict[str, Any]:
+    """Generate what is missing; tokens, and the seconds that they took from the moment an engine was up."""
     before = Counter(made.get("usage", {}))
     total = missing.num_rows * settings["sampling"]["n"]
     with (
@@ -197,7 +199,11 @@ def _generate(
             if used := source.usage():
                 made["usage"] = dict(before + Counter(used))
                 parts.write_run(out, made)
-    return progress.tokens
+    return {
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 2),
+        "tokens_per_second": round(progress.tokens / max(progress.seconds, 1e-9), 1),
+    }
 
 
 def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:
@@ -207,15 +213,19 @@ def _blocks(table: pa.Table, gpus: int) -> list[pa.Table]:
 
 
 class _Progress(tqdm):
-    """A bar that counts completions, so its rate and time left are theirs; tokens per second include the start."""
+    """A bar that counts completions, so its rate and time left are theirs; tokens per second leave the start out."""
 
-    tokens = 0
+    tokens, seconds = 0, 0.0
+    ready: float | None = None
 
     def add(self, table: pa.Table) -> None:
         counts = table["n_tokens"].to_pylist()
         self.tokens += sum(map(sum, counts))
+        up = table["ready"][0].as_py() if "ready" in table.column_names else self.start_t
+        self.ready = up if self.ready is None else min(self.ready, up)
+        self.seconds = time.time() - self.ready
         self.set_description("generating", refresh=False)
-        self.set_postfix_str(f"{self.tokens / self.format_dict['elapsed']:,.0f} tokens/s", refresh=False)
+        self.set_postfix_str(f"{self.tokens / self.seconds:,.0f} tokens/s", refresh=False)
         self.update(sum(map(len, counts)))
 
 

@@ -151,6 +151,28 @@ def test_every_case_is_asked_once_with_all_that_moves_results(server, data, comm
     assert again.returncode == 0 and "all there already" in again.stdout and len(server.asked) == CASES
 
 
+def test_the_sampling_is_the_papers_unless_a_yaml_or_a_flag_says_otherwise(server, data, command, tmp_path):
+    icd = tmp_path / "icd.parquet"
+    rows = [row | {"data_source": "mimic_icd"} for row in schema.read(data).slice(0, 2).to_pylist()]
+    schema.write(rows, icd)
+    (tmp_path / "base.yaml").write_text("temperature: 0.3\ntop_p: 0.8\nmax_tokens: 77\nprefill: ''\n")
+    (tmp_path / "delta.yaml").write_text("base: base.yaml\nmax_tokens: ${oc.env:MOST,88}\nseed: 5\n")
+    names = ("n", "temperature", "top_p", "max_tokens")
+    for given, expected in (
+        (["--data", icd], (1, 0.9, 1.0, 1024)),
+        (["--data", icd, "--config", "recipes/deepicd_r1/eval/longer_responses.yaml"], (1, 0.9, 1.0, 2048)),
+        (["--data", data], (8, 0.6, 0.95, 4096)),
+        (["--data", data, "--config", tmp_path / "delta.yaml", "--n", 2, "--top-p", 0.7], (2, 0.3, 0.7, 88)),
+    ):
+        out = tmp_path / f"g{expected}"
+        given = ["eval.generate", "--model", "tiny", "--endpoint", server.url, "--limit", 1, "--out", out, *given]
+        done = command(*given)
+        assert done.returncode == 0, done.stderr
+        settings = parts.read_run(out)["settings"]
+        assert tuple(settings["sampling"][name] for name in names) == expected
+        assert settings["prefill"] == ("<think>" if icd in given else "")
+
+
 def test_a_server_that_is_not_vllm_is_told_what_openai_knows_and_nothing_else(server, data, command, tmp_path):
     server.owner = "somebody"
     assert command(*words(server, data, tmp_path / "g")).returncode == 0
