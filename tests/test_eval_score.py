@@ -198,6 +198,24 @@ def break_other_settings(out: Path) -> str:
     return "part-00001.parquet was made with other settings"
 
 
+def break_copy(out: Path) -> str:
+    (out / "part-00000 (copy).parquet").write_bytes((out / "part-00000.parquet").read_bytes())
+    return "part-00000 (copy).parquet is no part that eval.generate wrote"
+
+
+def break_null(out: Path) -> str:
+    (out / "part-00001.parquet").unlink()
+    add(out, [(3, CHEST, [say(CHEST), None, say(CHEST), say(CHEST)])], 3, settings())
+    return "part-00001.parquet has empty places in completions"
+
+
+def break_other_task(out: Path) -> str:
+    for start in (0, 3):
+        (out / f"part-{start // 3:05d}.parquet").unlink()
+        add(out, CASES[start : start + 3], start, settings(), source="mimic_notes")
+    return "holds cases of mimic_notes, and eval.score knows mimic_drg, mimic_icd"
+
+
 def break_twice(out: Path) -> str:
     add(out, CASES[3:], 3, settings())
     return "case 3 stands twice"
@@ -233,6 +251,38 @@ def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_written(tmp_path, 
     assert_refused(command("eval.score", "--generations", out), said)
     assert not list(out.glob("*.json.*")) and not (out / "scores.json").exists()
     assert not (out / "per_sample.parquet").exists()
+
+
+def test_a_folder_that_is_being_written_is_refused(tmp_path, command):
+    out = folder(tmp_path / "g")
+    with parts.writing(out):
+        assert_refused(command("eval.score", "--generations", out), "g is still being written; wait")
+
+
+def test_tables_by_mdc_and_family_are_of_the_cases_whose_gold_is_there(tmp_path, command):
+    out = folder(tmp_path / "g")
+    assert command("eval.score", "--generations", out).returncode == 0
+    groups = scores_of(out)["groups"]
+    # heart failure: golds MCC (2 of 4 right) and CC (0 of 4); chest pain: 1 and 0 of 4. Both are of MDC 05.
+    assert {name: row["cases"] for name, row in groups["family"].items()} == {CHEST: 2, "HEART FAILURE AND SHOCK": 2}
+    value = {name: row["metrics"]["drg/pass@1"]["value"] for name, row in groups["family"].items()}
+    assert value == {CHEST: 1 / 8, "HEART FAILURE AND SHOCK": 2 / 8}
+    assert groups["mdc"]["05"]["cases"] == 4
+    for name, row in groups["mdc"]["05"]["metrics"].items():
+        whole = scores_of(out)["metrics"][name]
+        assert row["value"] == pytest.approx(whole["value"]) and row["interval"] == pytest.approx(whole["interval"])
+
+
+def test_the_papers_own_definition_reads_the_first_answer_and_lets_invalid_ones_vote(tmp_path, command):
+    hidden = f"<think>\nperhaps <answer>{CHEST}</answer>\n</think>\n<answer>\n{MCC}\n</answer>"
+    dot = say(f"{CHEST}.")
+    out = folder(tmp_path / "g", [(1, CHEST, [hidden, dot, dot, say(CHEST)])])
+    assert command("eval.score", "--generations", out).returncode == 0
+    found = {name: row["value"] for name, row in scores_of(out)["published"].items()}
+    # right: the hidden one and the last; "CHEST PAIN." twice is no title but ties and is second to be said
+    assert found == {"drg/pass@1": 2 / 4, "drg/pass@4": 1, "drg/maj@4": 1}
+    ours = {name: scores_of(out)["metrics"][name]["value"] for name in found}
+    assert ours == {"drg/pass@1": 3 / 4, "drg/pass@4": 1, "drg/maj@4": 1}  # a full stop is no other answer
 
 
 def test_no_valid_answer_is_a_score_of_zero_with_a_warning(tmp_path, command):
