@@ -103,9 +103,8 @@ def _reward(config: DictConfig, outcomes: pa.Table) -> Iterator[Proof]:
         score = part["format"] + part["accuracy"] - penalty * part["cot_first"] * (part["format"] == 0)
         if penalty:
             hit = int((part["cot_first"] * (part["format"] == 0)).sum())
-            yield Proof(
-                f"penalty {penalty:g}", f"{hit} of {len(score)} completions", bool(np.allclose(score, part["score"]))
-            )
+            right = hit > 0 and bool(np.allclose(score, part["score"]))
+            yield Proof(f"penalty {penalty:g}", f"{hit} of {len(score)} completions", right)
     if "outcome" in part:
         weights = {name: options.get(f"{name}_weight", 1.0) for name in ("format", "outcome")}
         score = sum(weights[name] * part[name] for name in weights) + part["judge"]

@@ -23,7 +23,7 @@ def check_data(recipe: str, config: DictConfig) -> None:
         for file in [files] if isinstance(files, str) else files:
             if not Path(file).is_file():
                 made = "_without_" in file or "_easy_to_hard" in file or "_part_" in file
-                remedy = (
+                how = (
                     "`python -m data_prep.curriculum` makes it from an unfiltered run" if made else _how_to_get(config)
                 )
                 raise UserError(f"{recipe}: the data file {file} does not exist; {how}")

@@ -26,14 +26,16 @@ from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
-# Groups without variance are rare at the training temperature; resampling needs some to redraw.
-COOL = "actor_rollout_ref.rollout.temperature=0.3"
+# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again, and
+# warm ones now and then name a DRG before they reason.
+TEMPERATURES = {"resampling": 0.3, "cot_first": 1.3}
 BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
 
 
 def overrides_of(recipe: str) -> tuple[str, ...]:
     """What a recipe is launched with here."""
-    return (*TWO_STEPS, COOL) if "resampling" in recipe else TWO_STEPS
+    found = [value for name, value in TEMPERATURES.items() if name in recipe]
+    return (*TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
 
 
 def fingerprint(recipe: str) -> str:
