@@ -26,8 +26,8 @@ from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
-# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again, and
-# warm ones now and then name a DRG before they reason.
+# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again,
+# and warm ones now and then name a DRG before they reason.
 TEMPERATURES = {"resampling": 0.3, "cot_first": 1.3}
 BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
 
