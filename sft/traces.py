@@ -56,7 +56,7 @@ class Settings:
 
 
 def main(argv: list[str] | None = None) -> None:
-    wanted = _settings(argv)
+    wanted = parse(argv)
     out = Path(wanted.out)
     cases = draws.cases(wanted)
     verdicts = Verdicts(wanted)
@@ -83,7 +83,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{out / 'traces.parquet'}: {len(verdicts.accepted)} accepted traces of {cases.num_rows} cases")
 
 
-def _settings(argv: list[str] | None) -> Settings:
+def parse(argv: list[str] | None) -> Settings:
+    """The settings of --config and the flags; bad ones are a sentence."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
