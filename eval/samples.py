@@ -18,9 +18,8 @@ from commands import UserError, existing, whole_file
 from eval import parts
 from eval.labels import Labelled, Options, icd_options
 from eval.metrics import INVALID, Array
-from eval.tasks import DRG, TASKS, Task
+from eval.tasks import TASKS, Task
 
-LEVELS = tuple(DRG.levels)
 PER_SAMPLE = "per_sample.parquet"
 CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
 AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"

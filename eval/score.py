@@ -40,9 +40,7 @@ from commands import UserError, command_line, commit, parser, run, whole_file
 from eval.bootstrap import LEVEL, Bootstrap, difference
 from eval.measure import TIES, Metric, groups, lengths, measure, published
 from eval.samples import Samples, score_folder, write_samples
-from eval.tasks import DRG
 
-TITLES = DRG.levels
 NUMBERS = ("n_tokens", "reasoning_words", "reward")  # everything else is shown in percent
 
 
