@@ -87,7 +87,7 @@ class Fault(Exception):
 
 def request_body(settings: Settings, messages: list[dict[str, str]]) -> dict[str, Any]:
     """The request for one grade."""
-    fixed = {"model": settings.model, "messages": messages, "temperature": 0, "max_tokens": 16}
+    fixed = {"model": settings.model, "messages": messages, "temperature": 0, "max_tokens": 32}
     return {**fixed, **STRUCTURES[settings.structured_output], **json.loads(settings.extra_body)}
 
 

@@ -117,7 +117,7 @@ def test_every_way_of_structured_output_gives_the_same_grade(kind):
         assert (await score(server, write(), structured_output=kind))["judge"] == pytest.approx(2.4)
         (body,) = server.judge.requests
         assert judge_client.STRUCTURES[kind].items() <= body.items()
-        assert body["temperature"] == 0 and body["max_tokens"] <= 16
+        assert body["temperature"] == 0 and body["max_tokens"] <= 32
 
     run(scenario)
 

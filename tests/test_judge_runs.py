@@ -102,8 +102,10 @@ def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started)
     first = grades(texts, judge_weight=1, **vllm.options())
     assert all(result["reward_error"] == 0 and result["judge"] in (1, 2, 3, 4, 5) for result in first)
     judge_client.CACHE.clear()
-    again = grades(texts, judge_weight=1, structured_output="json_schema", **vllm.options())
-    assert all(result["reward_error"] == 0 and result["judge"] in (1, 2, 3, 4, 5) for result in again)
+    # JSON leaves an untrained model the freedom to write spaces until its answer is cut off: a fault, and no grade
+    options = {**vllm.options(), "structured_output": "json_schema", "max_wait": 3}
+    for result in grades(texts, judge_weight=1, **options):
+        assert result["judge"] in ((0,) if result["reward_error"] else (1, 2, 3, 4, 5))
     assert_refused(run_command("reward_fns.judge_server", "--model", "other", **vllm.environment), "'other'", "it has")
 
 
@@ -119,7 +121,15 @@ def test_judge_check_reports_on_a_real_server(vllm: Started, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_grpo_trains_on_the_full_reward_with_a_real_judge(vllm: Started, speaker: World, tmp_path: Path) -> None:
-    words = ("bash", "recipes/launch.sh", RECIPE, *SMALL, "name=two", "trainer.total_training_steps=2")
+    words = (
+        "bash",
+        "recipes/launch.sh",
+        RECIPE,
+        *SMALL,
+        "name=two",
+        "trainer.total_training_steps=2",
+        "trainer.test_freq=2",
+    )
     done = run_command(*words, **speaker.environment(tmp_path), **vllm.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row["data"] for row in metrics(tmp_path / RECIPE / "two")]
