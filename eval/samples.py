@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from commands import UserError, existing, whole_file
 from eval import parts
@@ -72,7 +73,8 @@ def score_folder(folder: Path, labels: str | None = None, extra_codes: str | Non
     if found != run["prompts"]:
         raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {AGAIN}")
     task, options, tables, rows = None, Options(settings["prefill"]), [], []
-    for path, table in parts.read(folder, settings):
+    count = len(parts.paths(folder))
+    for path, table in tqdm(parts.read(folder, settings), "scoring", count, leave=False, unit=" parts", mininterval=1):
         if task is None:
             task = _task(path, table, task)
             options = _options(folder, settings, task, labels, extra_codes)

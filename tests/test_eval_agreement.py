@@ -6,14 +6,38 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
-from data_prep import schema
+from data_prep import prompts, schema
 from eval import parts
 from eval.engine_pool import prompt_tokens
-from tests.conftest import World, run_command
+from recipes.compose import compose
+from tests.conftest import ROOT, World, run_command
 from tests.test_eval_score import scores_of, settings
 
 CASES, N = 24, 4
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("drg_sapphire/strict", "drg"), ("deepicd_r1/zero", "icd")])
+def test_training_and_evaluation_put_the_same_tokens_to_the_model(world, recipe, task):
+    from transformers import AutoTokenizer
+
+    config = compose(recipe, ["hardware=cpu"])
+    tokenizer = AutoTokenizer.from_pretrained(world.model)
+    chat = prompts.messages(task, "A hypothetical note.\n\nWith two paragraphs.")
+    template = config.actor_rollout_ref.model.get("custom_chat_template")
+    given = OmegaConf.to_container(config.data.get("apply_chat_template_kwargs") or OmegaConf.create({}))
+    trained = tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, chat_template=template, return_dict=True, **given
+    )
+    paper = recipe.split("/")[0]
+    prefill = yaml.safe_load((ROOT / "recipes" / paper / "eval" / "default.yaml").read_text())["prefill"]
+    assert prompt_tokens(tokenizer, chat, prefill) == trained["input_ids"], "a start model with its own template"
+    if template:
+        tokenizer.chat_template = template  # as verl exports it
+        assert prompt_tokens(tokenizer, chat, prefill) == trained["input_ids"]
+    assert config.reward.custom_reward_function.reward_kwargs.get("prefill", "") == prefill
 
 
 @pytest.fixture(scope="module")
