@@ -55,7 +55,7 @@ def train(source: Source, config: "DPOConfig") -> None:
     encoder = tokens.Encoder(start.tokenizer(source.model), source.prefill)
     sides = [tokens.pairs(side, encoder) for side in load(source.pairs, source.held_out)]
     model = start.weights(source, config.bf16)
-    lengths = [_length(row) for side in sides for row in side]
+    lengths = [length for side in sides for length in _lengths(side)]
     longest = tokens.check_lengths(lengths, config.max_length, model.config.max_position_embeddings, source.pairs)
     run_folder.say(config, f"{len(sides[0])} pairs, {len(sides[1])} held out, the longest of {longest} tokens")
     trainer = _trainer(model, config, sides, encoder.tokenizer, start.adapters(source))
@@ -65,8 +65,12 @@ def train(source: Source, config: "DPOConfig") -> None:
     run_folder.say(config, f"loss {metrics['train_loss']:.4f}{said}, model in {out}")
 
 
-def _length(row: dict[str, list[int]]) -> int:
-    return len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+def _lengths(side: "Dataset") -> list[int]:
+    """The longer completion of every pair with its prompt; no side may lose a token."""
+    if not len(side):
+        return []
+    answers = [tokens.lengths(side, "prompt_ids", f"{name}_ids") for name in ("chosen", "rejected")]
+    return [max(pair) for pair in zip(*answers, strict=True)]
 
 
 def _trainer(model: Any, config: "DPOConfig", sides: list["Dataset"], tokenizer: Any, peft: Any) -> Any:

@@ -1,6 +1,6 @@
 """From chat to token ids, as evaluation does it: the prompt up to the prefill, then what is trained, with its end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from commands import UserError
@@ -68,11 +68,19 @@ def pairs(rows: "Dataset", encoder: Encoder) -> "Dataset":
     return _mapped(rows, encode, ("prompt_ids", "chosen_ids", "rejected_ids"))
 
 
-def check_lengths(lengths: Sequence[int], longest: int | None, limit: int | None, source: str) -> int:
+def lengths(rows: "Dataset", *columns: str) -> Any:
+    """How many ids every row has in these columns together."""
+    import pyarrow.compute as pc
+
+    return sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in columns)
+
+
+def check_lengths(lengths: Iterable[int], longest: int | None, limit: int | None, source: str) -> int:
     """The longest example; one that would lose a token is named, as trl would cut it without a word.
 
     `longest` is max_length, `limit` what the model was built for.
     """
+    lengths = list(map(int, lengths))
     long = [row for row, length in enumerate(lengths) if longest is not None and length > longest]
     if long:
         raise UserError(

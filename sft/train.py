@@ -40,7 +40,7 @@ def train(source: Source, config: "SFTConfig") -> None:
     tokenizer = start.tokenizer(source.model)
     rows = tokens.examples(examples.load(source), tokens.Encoder(tokenizer, source.prefill))
     model = start.weights(source, config.bf16)
-    lengths = [len(ids) for ids in rows["input_ids"]]
+    lengths = tokens.lengths(rows, "input_ids")
     longest = tokens.check_lengths(lengths, config.max_length, model.config.max_position_embeddings, source.cases)
     run_folder.say(config, f"{len(rows)} examples, the longest of {longest} tokens")
     trainer = SFTTrainer(

@@ -28,11 +28,11 @@ class Verdicts:
         self.rows: list[dict[str, Any]] = []
 
     def read(self, folder: Path, made: dict[str, Any], draw: int, cases: pa.Table) -> None:
-        """Judge what a draw wrote."""
+        """Judge what a draw wrote for these cases; under other limits it may have been asked for more."""
         case = dict(zip(cases["index"].to_pylist(), cases["case"].to_pylist(), strict=True))
         with tqdm(total=cases.num_rows, unit=" traces", desc=f"judging draw {draw}") as bar:
             for _, part in parts.read(folder, made):
-                for row in part.to_pylist():
+                for row in (row for row in part.to_pylist() if row["index"] in case):
                     for text, finish in zip(row["completions"], row["finish_reason"], strict=True):
                         self._judge(row, text, finish, draw, case[row["index"]])
                     bar.update()
