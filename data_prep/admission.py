@@ -14,6 +14,7 @@ have nothing else of the admission, only the medications on admission are taken.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 SECTIONS = (
     "chief complaint",
@@ -49,7 +50,7 @@ SPELLINGS = {
 BEFORE_COURSE = (
     "name", "unit no", "admission date", "discharge date", "date of birth", "sex", "service", "attending",
     "major surgical or invasive procedure", "major surgical or invasive procedures", "surgical history",
-    "past surgical history", "pertinent results", "___ history", "___ exam",
+    "past surgical history", "pertinent results", "___ history", "___ exam", "___ exam on admission",
 )  # fmt: skip
 FROM_COURSE = (
     "brief hospital course", "rief hospital course", "hospital course", "facility", "followup instructions",
@@ -61,30 +62,33 @@ FROM_COURSE = (
 ALONE = {name for name in FROM_COURSE if " " in name} | {"pertinent results"}
 DROPPED, COURSE = "dropped", "hospital course"
 BLANKED = "___"
-LONGEST = 60  # characters of a heading
+# Any line that may be a heading: up to 45 characters, and a colon or nothing after them.
+LINE = re.compile(r"\n([^\n:]{1,45}+)(:|(?=\n)|\Z)")
 
 _THING = r"(?:(?:physical|exam|examination|pe|vitals?|signs|vs|labs?|laboratory|weight|wt)\b[^\w]*)"
 _WHEN = r"(?:on|at|upon|prior\s+to|before|(?:day|time|date)\s+of)\b\s*"
 # A line that opens an exam at discharge: "DISCHARGE EXAM:", "Vitals on discharge", "== At discharge", "Discharge:".
 DISCHARGE_EXAM = re.compile(
-    rf"\W*(?:{_THING}*(?:{_WHEN}(?:the\s+)?)+(?:discharge|d/?c)\b|{_THING}+(?:discharge|d/?c)\b"
-    rf"|(?:discharge|d/?c)\s+(?:day\s+)?{_THING}|(?:discharge|d/?c)(?:[^\w.,;]|[_\d])*(?:[:=]|$))",
-    re.I,
+    rf"\n[^\w\n]*+(?:{_THING}*(?:{_WHEN}(?:the\s+)?)+(?:discharge|d/?c)\b|{_THING}+(?:discharge|d/?c)\b"
+    rf"|(?:discharge|d/?c)\s+(?:day\s+)?{_THING}|(?:discharge|d/?c)(?:[^\w\n.,;]|[_\d])*(?:[:=]|$))",
+    re.I | re.M,
 )
 # Where a published section ends: a blank line, then a heading, which has no digit, period, bracket or bar.
-PUBLISHED_END = re.compile(r"\n\s*\n[^\n:.()|\\\d]+:")
+PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.()|\\\d][^\n:.()|\\\d]*+:")
 
 
 def _headings() -> dict[str, str]:
     """Every heading, and the section that it opens."""
     plain = {spelling: section for section, spellings in SPELLINGS.items() for spelling in spellings}
     plain |= dict.fromkeys(BEFORE_COURSE, DROPPED) | dict.fromkeys(FROM_COURSE, COURSE)
-    known = dict(plain)
+    blanked: dict[str, set[str]] = {}
     for heading, section in plain.items():
         words = heading.split()
         for at in range(len(words) if len(words) > 1 else 0):
-            known.setdefault(" ".join([*words[:at], BLANKED, *words[at + 1 :]]), section)
-    return known
+            blanked.setdefault(" ".join([*words[:at], BLANKED, *words[at + 1 :]]), set()).add(section)
+    # what may be a kept section and may be another ("___ Medications") is dropped
+    unclear = {name: COURSE if COURSE in sections else DROPPED for name, sections in blanked.items()}
+    return unclear | {name: min(sections) for name, sections in blanked.items() if len(sections) == 1} | plain
 
 
 HEADINGS = _headings()
@@ -113,30 +117,34 @@ def _published(text: str) -> list[str]:
 
 
 def _fixed(text: str) -> list[str]:
-    found: dict[str, list[str]] = {}
-    inside: list[str] | None = None  # the lines of the section that is being read, if it is kept
+    text = f"\n{text}"
+    found: dict[str, str] = {}
+    inside, start = DROPPED, 0
     after_course = False
-    for line in text.split("\n"):
-        heading, colon, rest = line.partition(":")
-        opens = _opens(heading, colon) if len(heading) <= LONGEST else None
-        if opens in SPELLINGS and (opens in found or (after_course and opens != HOME_DRUGS)):
-            opens = None  # named again, or where a summary has nothing of the admission: no border
-        if opens is None:
-            if inside is not None and inside is found.get(EXAM) and DISCHARGE_EXAM.match(line):
-                inside = None
-            if inside is not None:
-                inside.append(line)
-            continue
-        after_course = after_course or opens == COURSE
-        inside = found.setdefault(opens, [rest]) if opens in SPELLINGS else None
-        if after_course and HOME_DRUGS in found and inside is None:
+    for match in LINE.finditer(text):
+        opens = _opens(match[1], match[2])
+        if opens is None or opens in found or opens == inside:
+            continue  # no heading, or a section named again: no border
+        if opens == COURSE:
+            after_course = True
+        elif after_course and opens in SPELLINGS and opens != HOME_DRUGS:
+            continue  # where a summary has nothing of the admission
+        if inside in SPELLINGS:
+            found[inside] = text[start : match.start()]
+        inside, start = opens, match.end()
+        if after_course and HOME_DRUGS in found:
             break
-    return [" ".join(" ".join(found.get(section, ())).split()) for section in SECTIONS]
+    if inside in SPELLINGS:
+        found[inside] = text[start:]
+    if (exam := found.get(EXAM)) and (leaves := DISCHARGE_EXAM.search(exam)):
+        found[EXAM] = exam[: leaves.start()]
+    return [" ".join(found[section].split()) if section in found else "" for section in SECTIONS]
 
 
+@lru_cache(maxsize=1 << 16)
 def _opens(heading: str, colon: str) -> str | None:
     """What the words before a colon, or a whole line without one, open; None: they are no heading."""
     name = " ".join(heading.lower().split())
-    if colon or name in ALONE:
-        return HEADINGS.get(name) or (DROPPED if "discharge" in name and DISCHARGE_EXAM.match(f"{name}:") else None)
-    return None
+    if not colon and name not in ALONE:
+        return None
+    return HEADINGS.get(name) or (DROPPED if "discharge" in name and DISCHARGE_EXAM.match(f"\n{name}:") else None)
