@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.describe import describe
 from data_prep.validate import prepared, read_manifest
-from eval import figures as draw
+from eval import drawing as draw
 from eval.figures import Figure
 
 LENGTHS = ("median", "p95", "max")

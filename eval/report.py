@@ -53,21 +53,22 @@ def main(argv: list[str] | None = None) -> None:
     print(tables(evaluations, differences, trainings))
     from eval.report_page import render
 
-    drawn = views.figures(traced, trainings)
+    drawn, described = views.figures(traced, trainings), data_views(data)
     page = render(
         traced,
         differences,
         trainings,
         cases,
-        data_views(data),
+        described,
         drawn,
         command=command_line("eval.report", argv),
         embedded=args.embed_notes,
         files=args.figures,
     )
     if args.figures:
-        for figure in (each for some in drawn.values() for each in some):
-            figure.save(out / "figures")
+        for some in (*drawn.values(), *(view.figures for view in described)):
+            for figure in some:
+                figure.save(out / "figures")
     path = out / "index.html"
     with whole_file(path) as made:
         made.write_text(page, encoding="utf-8")

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from commands import commit
-from eval import views
+from eval import studies, views
 from eval.cases import Group
 from eval.curves import CURVES, Training, number, thinned
-from eval.figures import DARK, LIGHT, Figure, Palette
+from eval.drawing import Palette
+from eval.figures import DARK, LIGHT, Figure
 from eval.runs import Difference, Evaluation, text
 
 HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ FORM = {
 
 
 def render(
-    traced: views.Traced,
+    traced: studies.Traced,
     differences: Sequence[Difference],
     trainings: Sequence[Training],
     cases: Sequence[Group],
@@ -53,7 +54,7 @@ def render(
     evaluations = [each for each, _ in traced]
     tasks = [_task(key, evaluations, differences, drawn) for key in views.TASKS]
     tasks = [task for task in tasks if task["evaluations"]]
-    paper = views.paper_views(traced)
+    paper = studies.paper_views(traced)
     script = (HERE / "report.js").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string((HERE / "report.html").read_text(encoding="utf-8")).render(
@@ -61,7 +62,7 @@ def render(
         trainings=trainings,
         paper=paper,
         figures=drawn,
-        slopes=[(each, views.slope(each)) for each in views.scaling_series(traced)] if drawn["studies"] else [],
+        slopes=[(each, studies.slope(each)) for each in studies.scaling_series(traced)] if drawn["studies"] else [],
         data=data,
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),

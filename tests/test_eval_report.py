@@ -213,15 +213,29 @@ def test_notes_that_are_not_where_the_run_found_them_are_asked_for(tmp_path, com
     assert not (tmp_path / "report").exists()
 
 
-def test_figures_are_files_too(tmp_path, command, runs):
-    done = command("eval.report", "--runs", runs[0], "--out", tmp_path / "report", "--figures")
+def test_figures_are_files_too(tmp_path, command, runs, world):
+    words = ("--runs", runs[0], "--out", tmp_path / "report", "--figures", "--data", world.data)
+    done = command("eval.report", *words)
     assert done.returncode == 0, done.stderr
     shown = set(re.findall(r'id="figure-([^"]+)"', (tmp_path / "report" / "index.html").read_text()))
     files = {path.name for path in (tmp_path / "report" / "figures").iterdir()}
-    assert files == {f"{key}.{kind}" for key in shown for kind in ("png", "pdf")}
+    assert files == {f"{key}.{kind}" for key in shown for kind in ("png", "pdf")} and "labels-drg.pdf" in files
     for name in files:
         start = (tmp_path / "report" / "figures" / name).read_bytes()[:5]
         assert start.startswith(b"%PDF-" if name.endswith("pdf") else b"\x89PNG")
+
+
+def test_prepared_data_are_described(tmp_path, command, runs, world):
+    done = command("eval.report", "--runs", runs[0], "--out", tmp_path / "report", "--data", world.data)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((world.data / "drg" / "manifest.json").read_text())
+    rows = {
+        row[0].strip(): [cell.strip() for cell in row] for row in Page(tmp_path / "report" / "index.html").rows if row
+    }
+    for name, file in manifest["files"].items():
+        assert rows[name][1] == f"{file['rows']:,}"
+    for step in manifest["filters"]:
+        assert rows[step["name"]][1:3] == [f"{step['before']:,}", f"{step['after']:,}"]
 
 
 def test_icd_runs_are_shown_with_macro_averages_and_chapters(tmp_path, command):
