@@ -124,13 +124,16 @@ def _data(task: str, row: Row, places: Places) -> Stage:
 
 
 def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
-    folder = f"recipes/{row.paper}"
     cpu = hardware_of(options) == "cpu"
     name = f"{row.sft}{_variant(row, options)}"
     launcher = ("python",) if cpu else ("accelerate", "launch", "--config_file", "recipes/accelerate/fsdp2_x4.yaml")
     chosen = ["--hardware", "cpu"] if cpu else []
-    if name != row.sft:
-        chosen += ["--name", name, "--sample", str(row.sft), "--model", str(row.start)]
+    config = RECIPES / row.paper / "sft" / f"{name}.yaml"
+    if not config.is_file():  # a size or a model without a file of its own
+        config = config.with_name(f"{row.sft}.yaml")
+        chosen += ["--name", name, "--model", str(row.start)]
+        if read_settings(config).get("sample") == "${name}":
+            chosen += ["--sample", str(row.sft)]
     traces = RECIPES / row.paper / "traces" / f"{TRACES.get(str(row.sft), row.sft)}.yaml"
     if not cpu and traces.is_file():  # the synthetic data bring theirs
         if row.teacher and "TRACE_MODEL" not in os.environ:
@@ -138,7 +141,7 @@ def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
             yield [*_model(teacher, [*teacher.options], places)][-1]
         words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
         yield Stage("reasoning traces", words, Path(OmegaConf.create(read_settings(traces)).out) / "traces.parquet")
-    words = (*launcher, "-m", "sft.train", "--config", f"{folder}/sft/{row.sft}.yaml", *chosen)
+    words = (*launcher, "-m", "sft.train", "--config", str(config.relative_to(RECIPES.parent)), *chosen)
     yield Stage("supervised fine-tuning", words, places.runs / row.paper / "sft" / name / "run.json")
 
 

@@ -25,6 +25,7 @@ from recipes.config_checks import asks_judge
 from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
+ICD_MODEL = DEMO / "sft_icd"
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
 # What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again,
 # and warm ones now and then name a DRG before they reason.
@@ -53,11 +54,13 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     overrides = overrides_of(recipe)
     config = compose(recipe, overrides)
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
+    environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
+    if recipe.startswith("deepicd_r1/"):
+        environment.setdefault("MODEL_PATH", str(ICD_MODEL))
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
-        words = ["bash", str(RECIPES / "judge.sh"), os.environ.get("MODEL_PATH", str(DEMO / "sft")), "--", *words]
+        words = ["bash", str(RECIPES / "judge.sh"), environment["MODEL_PATH"], "--", *words]
     log = runs / f"{recipe.replace('/', '-')}.log"
     with open(log, "w") as file:
-        environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
         done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
     row: dict[str, Any] = {"recipe": recipe, "seconds": round(time.monotonic() - began), "proofs": []}
     row["fault"] = f"status {done.returncode}, see {log}" if done.returncode else ""
@@ -71,12 +74,15 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """The data and the model of the demo, where the user names no others."""
+    """The data and the models of the demo, and one that knows the ICD task, where the user names no others."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
-    done = subprocess.run(["bash", str(RECIPES / "demo.sh")], env={**os.environ, "UNTIL": "model"})
-    if done.returncode:
-        raise UserError("the demo's data and model could not be made; see above")
+    icd = [sys.executable, "-m", "sft.train", "--config", str(RECIPES / "deepicd_r1" / "sft" / "tiny.yaml")]
+    for words, made in ((["bash", str(RECIPES / "demo.sh")], None), (icd, ICD_MODEL / "run.json")):
+        if made is not None and made.exists():
+            continue
+        if subprocess.run(words, env={**os.environ, "UNTIL": "model"}).returncode:
+            raise UserError(f"{' '.join(words)} failed, which makes what the recipes start from; see above")
 
 
 def make_curriculum(recipe: str, runs: Path) -> None:
