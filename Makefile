@@ -15,7 +15,7 @@ BIN := .venv/bin
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-full browser smoke-all bench-score bench-scaling check lint format clean
+.PHONY: help setup demo test test-full browser smoke-all bench-score bench-data bench-scaling check lint format clean
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -58,6 +58,9 @@ smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what alread
 
 bench-score: $(STAMP) ## time and memory of scoring the papers' test set
 	@$(BIN)/python -m pytest -q -s tests/test_eval_score.py -k test_set_is_scored
+
+bench-data: $(STAMP) ## time and memory of preparing 100,000 synthetic notes beside reading them
+	@$(BIN)/python -m data_prep.bench
 
 bench-scaling: $(STAMP) ## Pass@1 by number of SFT cases on synthetic data, up to an hour on two cores
 	@$(BIN)/python -m sft.bench_scaling
