@@ -24,6 +24,7 @@ from reward_fns import ms_drg
 from reward_fns.ms_drg import Drg
 
 MIN_WORDS = 40  # courses must have more
+ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
 PARTS = (90, 10)  # train and test, in %
@@ -68,7 +69,7 @@ def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple
                 continue
             with_course += 1
             flat = sections.unwrapped(course)
-            if flat.count(" ") < MIN_WORDS:  # a space less than words
+            if flat.count(" ", 0, ENOUGH) < MIN_WORDS and flat.count(" ") < MIN_WORDS:  # a space less than words
                 continue
             long += 1
             digest = hashlib.blake2b(course.encode(), digest_size=16).digest()
