@@ -7,7 +7,6 @@ descriptions.csv (how each MS-DRG description was read, the unread ones first, i
 manifest.json. All parquet files share one schema (data_prep.schema); SFT joins the completions from traces by hadm_id.
 """
 
-import hashlib
 from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from commands import UserError, parser, run, whole_folder
-from data_prep import budget, drg_titles, manifest, mimic, prompts, rows, schema, sections, splits
-from reward_fns import ms_drg
-from reward_fns.ms_drg import Drg
+from data_prep import budget, drg_cohort, drg_titles, manifest, prompts, rows, schema, sections, splits
+from data_prep.drg_cohort import Cohort
 
-MIN_WORDS = 40  # courses must have more
-ENOUGH = 600  # letters that hold that many words, nearly always
-MIN_CASES = 2  # of a title, in the cohort
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
 PARTS = (90, 10)  # train and test, in %
 COLD_SHARE, SMALL_SHARE = 0.01, 0.2
@@ -33,96 +28,9 @@ SFT_SHARES = (50, 75, 90, 95)
 TEST_SMALL = 500
 ROW_GROUP = 10_000
 WRITERS = 2  # files written at once: compression takes most of the time, and memory grows with them
-REVIEW = "descriptions.csv"
-# What the papers count, on hosp 2.0 and Note 2.2.
+# What the papers count, and on which releases.
+PAPER_RELEASES = {"hosp": "2.0", "note": "Note 2.2"}
 PAPER = {"train": 236_192, "test": 26_244, "titles": 738, "cold": 2_362, "small": 46_758}
-
-
-class Cohort(NamedTuple):
-    """The rows in the order of the notes, as columns; `at` is the place of a row's course among the courses."""
-
-    hadm_id: np.ndarray
-    subject_id: np.ndarray
-    number: np.ndarray
-    at: np.ndarray
-    courses: pa.Array
-
-    def titles(self, chosen: splits.Rows) -> list[str]:
-        return [TITLES[number] for number in self.number[chosen].tolist()]
-
-
-TITLES = {int(drg.number): drg.title for drg in ms_drg.DRGS}
-
-
-def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple[int, int]], pa.Array]:
-    """hadm_id and subject_id, and the hospital course, of every note that has one, in file order."""
-    seen: set[bytes] = set()
-    ids: list[tuple[int, int]] = []
-    texts: list[pa.Array] = []
-    notes = with_course = long = 0
-    for batch in mimic.notes(note, ("hadm_id", "subject_id", "text")):
-        notes += batch.num_rows
-        found = []
-        for hadm_id, subject_id, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            course = sections.hospital_course(text or "", rules)
-            if course is None:
-                continue
-            with_course += 1
-            flat = sections.unwrapped(course)
-            if flat.count(" ", 0, ENOUGH) < MIN_WORDS and flat.count(" ") < MIN_WORDS:  # a space less than words
-                continue
-            long += 1
-            digest = hashlib.blake2b(course.encode(), digest_size=16).digest()
-            if digest in seen:
-                continue
-            seen.add(digest)
-            ids.append((hadm_id, subject_id))
-            found.append(flat)
-        texts.append(pa.array(found, pa.large_string()))
-    kept.facts["releases"]["note"] = mimic.note_release(notes)
-    kept.step("hospital course", notes, with_course, "no hospital course found in the note")
-    kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
-    kept.step("duplicates", long, len(ids), "text equal to an earlier one")
-    return ids, pa.chunked_array(texts, pa.large_string()).combine_chunks()
-
-
-def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> dict[int, list[Drg]]:
-    """The MS-DRGs of every admission: one, rarely two."""
-    table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
-    kept.facts["releases"]["hosp"] = mimic.release({"drgcodes": table.num_rows})
-    every = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    hcfa = [row for row in every if row[0] is not None and (row[1] or "").strip() == "HCFA"]
-    kept.step("drg_type", table.num_rows, len(hcfa), "not HCFA (= MS-DRG)")
-    mapped: dict[int, list[Drg]] = {}
-    for hadm_id, _, number, description in hcfa:
-        if (drg := titles.find(description or "", number or "")) is not None:
-            mapped.setdefault(hadm_id, []).append(drg)
-    after = sum(map(len, mapped.values()))
-    kept.step("MS-DRG v34 title", len(hcfa), after, f"{titles.unmapped()} descriptions are no v34 title, see {REVIEW}")
-    kept.facts["titles_found_by"] = titles.counts()
-    several = [found for found in mapped.values() if len(found) > 1]
-    if several:
-        other = sum(len(set(found)) > 1 for found in several)
-        kept.say(
-            f"{len(several)} admissions have several MS-DRG rows, {other} of them with different titles: each row is a "
-            "case of its own, as in DRG-LLaMA's join"
-        )
-    return mapped
-
-
-def cohort(options: Namespace, titles: drg_titles.Titles, kept: manifest.Manifest) -> Cohort:
-    """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
-    mapped = drgs(options.hosp, titles, kept)
-    ids, texts = courses(options.note, options.sections, kept)
-    cases = [(*row, int(drg.number), at) for at, row in enumerate(ids) for drg in mapped.get(row[0], ())]
-    kept.step("join on hadm_id", len(ids), len(cases), "no MS-DRG for the admission (one with two counts twice)")
-    columns = np.array(cases, np.int64).reshape(len(cases), 4).T
-    names, counts = np.unique(columns[2], return_counts=True)
-    columns = columns[:, np.isin(columns[2], names[counts >= MIN_CASES])]
-    kept.step("cases of the title", len(cases), columns.shape[1], f"title with fewer than {MIN_CASES} cases")
-    if not columns.shape[1]:
-        raise UserError(f"no case is left of {options.note}; the counts above say where they were lost")
-    return Cohort(*columns, texts)
 
 
 def divided(kind: str, cases: Cohort, note: Path, kept: manifest.Manifest) -> tuple[splits.Rows, splits.Rows]:
@@ -161,6 +69,15 @@ def samples(
             if len(rl.drawn) and len(rl.rest):
                 files[f"sft/{name}_{share}"], files[f"rl/{name}_{share}"] = rl.rest, rl.drawn
     return files
+
+
+def unlike_the_authors(releases: dict[str, str], own: bool) -> Iterator[str]:
+    """Why a published split is not the authors' own cohort."""
+    if releases != PAPER_RELEASES:
+        theirs, ours = (f"hosp {each['hosp']} and note {each['note']}" for each in (PAPER_RELEASES, releases))
+        yield f"the published cohort was made of {theirs}; this is {ours}"
+    if not own:
+        yield "the published cohort used a mapping of its authors; without --drg-map the matcher takes its place"
 
 
 class Fitted(NamedTuple):
@@ -205,12 +122,6 @@ def row_groups(
                 place, table.schema.field(place), pa.StructArray.from_arrays(values, fields=fields)
             )
         yield table
-
-
-def label_counts(titles: list[str]) -> dict[str, int]:
-    """Cases per title, most frequent first."""
-    names, counts = np.unique(titles, return_counts=True)
-    return {str(names[i]): int(counts[i]) for i in np.lexsort((names, -counts))}
 
 
 def compare(cases: Cohort, files: dict[str, splits.Rows], train: splits.Rows) -> dict[str, Any]:
@@ -265,13 +176,19 @@ def main(argv: list[str] | None = None) -> None:
     own = drg_titles.read_map(options.drg_map)
     titles = drg_titles.Titles(own, matcher=options.split != "published" or options.drg_map is None)
     kept = manifest.Manifest("drg", {"command": manifest.command("data_prep.drg", argv), "releases": {}})
-    cases = cohort(options, titles, kept)
+    cases = drg_cohort.cohort(options.hosp, options.note, options.sections, titles, kept)
+    if options.split == "published":
+        for sentence in unlike_the_authors(kept.facts["releases"], bool(options.drg_map)):
+            kept.say(sentence)
     train, test = divided(options.split, cases, options.note, kept)
     files = samples(cases.number, train, test, sorted(set(options.small_shares)), kept)
     kept.facts["sections"] = options.sections
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": PARTS[1] / sum(PARTS)}
     kept.facts["counts"] = compare(cases, files, train)
-    kept.facts["labels"] = {"train": label_counts(cases.titles(train)), "test": label_counts(cases.titles(test))}
+    kept.facts["labels"] = {
+        "train": drg_cohort.label_counts(cases.titles(train)),
+        "test": drg_cohort.label_counts(cases.titles(test)),
+    }
     kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
     kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
     texts = fitted(cases, prompt, fit)
@@ -287,7 +204,7 @@ def main(argv: list[str] | None = None) -> None:
                 bar.update()
         for name, chosen in files.items():
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
-        titles.write_review(folder / REVIEW)
+        titles.write_review(folder / drg_cohort.REVIEW)
         kept.write(folder)
     print(f"{len(train):,} training and {len(test):,} test rows in {options.out / 'drg'}")
     print(f"releases: hosp {kept.facts['releases']['hosp']}, note {kept.facts['releases']['note']}")
