@@ -108,7 +108,7 @@ def test_a_recipe_of_ones_own_is_checked_with_the_rest(copy: Path) -> None:
 
 def test_a_row_whose_sft_configuration_is_gone_is_a_fault(copy: Path) -> None:
     (copy / "recipes/drg_sapphire/sft/full_90.yaml").unlink()
-    assert_refused(check(copy), "table2/90/sft", "sft/full_90.yaml")
+    assert_refused(check(copy), "sft/full_90.yaml", "paper_values.yaml")
 
 
 def test_a_prefill_that_the_reward_does_not_know_is_a_fault() -> None:
