@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from commands import UserError, command_line, existing, parser, run, whole_file
-from eval import runs, views
+from eval import views
 from eval.cases import Texts, pack
 from eval.curves import CURVES, Training, number, read_training, thinned
 from eval.data_view import data_views
 from eval.lineage import lineage
-from eval.runs import Difference, Evaluation, paired, text
+from eval.runs import Difference, Evaluation, paired, read_evaluation, text
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
 WARNING = (
@@ -87,7 +87,7 @@ def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
         if (folder / "metrics.jsonl").is_file() and not (folder / "scores.json").exists():
             trainings.append(read_training(name, folder))
         else:
-            evaluations += runs.read([f"{name}={folder}"])[0]
+            evaluations.append(read_evaluation(name, folder))
     return evaluations, trainings
 
 

@@ -226,7 +226,7 @@ def test_figures_are_files_too(tmp_path, command, runs, world):
 
 
 def test_prepared_data_are_described(tmp_path, command, runs, world):
-    done = command("eval.report", "--runs", runs[0], "--out", tmp_path / "report", "--data", world.data)
+    done = command("eval.report", "--runs", runs[0], "--out", tmp_path / "report", "--data", world.data / "drg")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((world.data / "drg" / "manifest.json").read_text())
     rows = {
