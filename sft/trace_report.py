@@ -100,7 +100,8 @@ def _draw(path: Path, rows: Rows, found: dict[str, Any]) -> None:
     left.bar_label(bars, padding=3)
     left.invert_yaxis()
     left.set(title="requests", xlabel="completions")
-    right.hist([row["words"] for row in rows if not row["reason"]], bins=30, color="#2b6cb0")
+    words = [row["words"] for row in rows if not row["reason"]]
+    right.hist(words, bins=min(30, max(words, default=0) - min(words, default=0) + 1), color="#2b6cb0")
     right.set(title="accepted traces", xlabel="words of the reasoning", ylabel="traces")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
