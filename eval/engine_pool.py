@@ -5,7 +5,7 @@
 
 A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); it comes back without `prompt` and with
 `completions`, `n_tokens` and `finish_reason`, lists of one entry per sample, and `ready`, the time at which its engine
-was up. Blocks come back as they are done.
+was up and had work. Blocks come back as they are done.
 """
 
 import hashlib
@@ -105,9 +105,10 @@ class Engine:
         self.inbox: queue.SimpleQueue = queue.SimpleQueue()
         self.waiting: dict[str, Future] = {}
         threading.Thread(target=self._drive, daemon=True).start()
-        self.ready = time.time()
+        self.ready: float | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
+        self.ready = self.ready or time.time()
         rows = block.select(["index", "prompt"]).to_pylist()
         asked = [self._ask(row["index"], row["prompt"]) for row in rows]
         samples = [future.result().outputs for future in asked]

@@ -128,11 +128,13 @@ from eval.engine_pool import _environment
 model, file, tokens, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 os.environ.update(_environment(threads))
 from vllm import LLM, SamplingParams
-texts = json.load(open(file))
+chats = json.load(open(file))
 llm = LLM(model, dtype="float32", generation_config="vllm", enable_prefix_caching=True, max_num_seqs=256,
           enforce_eager=True, enable_chunked_prefill=False, max_num_batched_tokens=4096, disable_log_stats=True)
-params = [SamplingParams(temperature=1.0, max_tokens=tokens, ignore_eos=False, seed=i) for i in range(len(texts))]
+params = [SamplingParams(temperature=1.0, max_tokens=tokens, ignore_eos=False, seed=i) for i in range(len(chats))]
+tokenizer = llm.get_tokenizer()
 started = time.time()
+texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
 done = llm.generate(texts, params, use_tqdm=False)
 seconds = time.time() - started
 print(json.dumps([sum(len(each.outputs[0].token_ids) for each in done), seconds]))
@@ -140,11 +142,10 @@ print(json.dumps([sum(len(each.outputs[0].token_ids) for each in done), seconds]
 
 
 @pytest.mark.slow
-def test_generation_reaches_95_percent_of_plain_vllm_on_2048_short_prompts(world, command, tmp_path):
-    from transformers import AutoTokenizer
+def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world, command, tmp_path):
 
     chats = [
-        [{"role": "user", "content": f"The patient of case {i} had a cough for {i % 9} days."}] for i in range(2048)
+        [{"role": "user", "content": f"The patient of case {i} had a cough for {i % 9} days."}] for i in range(4096)
     ]
     about = {"split": "test", "subject_id": 1}
     rows = [
@@ -156,20 +157,18 @@ def test_generation_reaches_95_percent_of_plain_vllm_on_2048_short_prompts(world
         for i, chat in enumerate(chats)
     ]
     schema.write(rows, tmp_path / "short.parquet")
-    tokenizer = AutoTokenizer.from_pretrained(world.model)
-    texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    (tmp_path / "chats.json").write_text(json.dumps(chats))
     plain, ours = [], []
     for repeat in range(3):  # the best of each: somebody else's load must not decide
         if plain and max(ours) >= 0.95 * max(plain):
             break
-        given = [str(world.model), str(tmp_path / "texts.json"), "24", os.environ.get("OMP_NUM_THREADS", "2")]
+        given = [str(world.model), str(tmp_path / "chats.json"), "24", os.environ.get("OMP_NUM_THREADS", "2")]
         done = subprocess.run([sys.executable, "-c", PLAIN, *given], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         tokens, seconds = json.loads(done.stdout.splitlines()[-1])
         plain.append(tokens / seconds)
         out = tmp_path / f"g{repeat}"
-        changed = {"data": tmp_path / "short.parquet", "limit": 2048, "n": 1, "max_tokens": 24}
+        changed = {"data": tmp_path / "short.parquet", "limit": 4096, "n": 1, "max_tokens": 24}
         done = command(*words(world, out, **changed))
         assert done.returncode == 0, done.stderr
         ours.append(parts.read_run(out)["speed"]["tokens_per_second"])
