@@ -295,7 +295,7 @@ def test_an_evaluation_is_the_row_that_its_models_recipe_trains(tmp_path):
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_colours_differ_in_lightness_or_hue_for_every_kind_of_colour_vision(palette):
-    """Machado's matrices for the two common kinds; the distance in linear RGB between any two of the first five."""
+    """Machado's matrices for the two common kinds; the distance in linear RGB between any two of the first three."""
     kinds = {
         "usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
         "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
