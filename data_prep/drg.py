@@ -186,8 +186,8 @@ def main(argv: list[str] | None = None) -> None:
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": PARTS[1] / sum(PARTS)}
     kept.facts["counts"] = compare(cases, files, train)
     kept.facts["labels"] = {
-        "train": drg_cohort.label_counts(cases.titles(train)),
-        "test": drg_cohort.label_counts(cases.titles(test)),
+        "train": drg_cohort.label_counts(cases.number[train]),
+        "test": drg_cohort.label_counts(cases.number[test]),
     }
     kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
     kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> None:
             schema.write_parts(parts, folder / f"{name}.parquet", schema.RL)
 
         with ThreadPoolExecutor(WRITERS) as pool, tqdm(total=len(files), unit=" files", desc="parquet") as bar:
-            for _ in pool.map(write, files):
+            for _ in pool.map(write, sorted(files, key=lambda name: -len(files[name]))):
                 bar.update()
         for name, chosen in files.items():
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())

@@ -1,20 +1,22 @@
 """The DRG-LLaMA cohort: notes with a hospital course, joined with the MS-DRGs of their admissions."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from commands import UserError
 from data_prep import drg_titles, manifest, mimic, sections, splits
 from reward_fns import ms_drg
-from reward_fns.ms_drg import Drg
 
 MIN_WORDS = 40  # courses must have more
 ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
+NOBODY = -1  # an admission or patient that the notes do not name
 REVIEW = "descriptions.csv"  # where drg_titles lists how descriptions were read
 
 
@@ -34,16 +36,33 @@ class Cohort(NamedTuple):
 TITLES = {int(drg.number): drg.title for drg in ms_drg.DRGS}
 
 
-def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple[int, int]], pa.Array]:
-    """hadm_id and subject_id, and the hospital course, of every note that has one, in file order."""
+class Courses(NamedTuple):
+    """Notes that have a hospital course, in file order."""
+
+    hadm_id: np.ndarray
+    subject_id: np.ndarray
+    texts: pa.Array
+
+
+class Rows(NamedTuple):
+    """HCFA rows that have a v34 title, in file order."""
+
+    hadm_id: np.ndarray
+    number: np.ndarray
+
+
+def courses(note: Path, rules: str, kept: manifest.Manifest) -> Courses:
+    """The hospital courses that the cohort's rules keep."""
     seen: set[bytes] = set()
-    ids: list[tuple[int, int]] = []
+    hadm_ids: list[int] = []
+    subject_ids: list[int] = []
     texts: list[pa.Array] = []
     notes = with_course = long = 0
     for batch in mimic.notes(note, ("hadm_id", "subject_id", "text")):
         notes += batch.num_rows
         found = []
-        for hadm_id, subject_id, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        columns = (pc.fill_null(batch.column(0), NOBODY), pc.fill_null(batch.column(1), NOBODY), batch.column(2))
+        for hadm_id, subject_id, text in zip(*(column.to_pylist() for column in columns), strict=True):
             course = sections.hospital_course(text or "", rules)
             if course is None:
                 continue
@@ -56,56 +75,65 @@ def courses(note: Path, rules: str, kept: manifest.Manifest) -> tuple[list[tuple
             if digest in seen:
                 continue
             seen.add(digest)
-            ids.append((hadm_id, subject_id))
+            hadm_ids.append(hadm_id)
+            subject_ids.append(subject_id)
             found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
     kept.facts["releases"]["note"] = mimic.note_release(notes)
     kept.step("hospital course", notes, with_course, "no hospital course found in the note")
     kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
-    kept.step("duplicates", long, len(ids), "text equal to an earlier one")
-    return ids, pa.chunked_array(texts, pa.large_string()).combine_chunks()
+    kept.step("duplicates", long, len(hadm_ids), "text equal to an earlier one")
+    whole = pa.chunked_array(texts, pa.large_string()).combine_chunks()
+    return Courses(np.array(hadm_ids, np.int64), np.array(subject_ids, np.int64), whole)
 
 
-def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> dict[int, list[Drg]]:
-    """The MS-DRGs of every admission: one, rarely two."""
+def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Rows:
+    """The MS-DRGs of the admissions: one each, rarely two."""
     table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
     kept.facts["releases"]["hosp"] = mimic.release({"drgcodes": table.num_rows})
-    every = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    hcfa = [row for row in every if row[0] is not None and (row[1] or "").strip() == "HCFA"]
-    kept.step("drg_type", table.num_rows, len(hcfa), "not HCFA (= MS-DRG)")
-    mapped: dict[int, list[Drg]] = {}
-    for hadm_id, _, number, description in hcfa:
-        if (drg := titles.find(description or "", number or "")) is not None:
-            mapped.setdefault(hadm_id, []).append(drg)
-    after = sum(map(len, mapped.values()))
-    kept.step("MS-DRG v34 title", len(hcfa), after, f"{titles.unmapped()} descriptions are no v34 title, see {REVIEW}")
+    kinds = pc.utf8_trim_whitespace(pc.fill_null(table["drg_type"], ""))
+    hcfa = table.filter(pc.and_(pc.equal(kinds, "HCFA"), pc.is_valid(table["hadm_id"])))
+    kept.step("drg_type", table.num_rows, hcfa.num_rows, "not HCFA (= MS-DRG)")
+    described = list(
+        zip(*(pc.fill_null(hcfa[name], "").to_pylist() for name in ("description", "drg_code")), strict=True)
+    )
+    found = {pair: titles.find(*pair, rows) for pair, rows in Counter(described).items()}
+    numbers = {pair: int(drg.number) if drg else 0 for pair, drg in found.items()}
+    number = np.array([numbers[pair] for pair in described], np.int64)
+    rows = Rows(hcfa["hadm_id"].to_numpy()[number > 0], number[number > 0])
+    unread = f"{titles.unmapped()} descriptions are no v34 title, see {REVIEW}"
+    kept.step("MS-DRG v34 title", hcfa.num_rows, len(rows.number), unread)
     kept.facts["titles_found_by"] = titles.counts()
-    several = [found for found in mapped.values() if len(found) > 1]
+    several = len(rows.hadm_id) - len(np.unique(rows.hadm_id))
     if several:
-        other = sum(len(set(found)) > 1 for found in several)
+        _, cases = np.unique(np.stack(rows), axis=1, return_counts=True)
         kept.say(
-            f"{len(several)} admissions have several MS-DRG rows, {other} of them with different titles: each row is a "
-            "case of its own, as in DRG-LLaMA's join"
+            f"{several} further MS-DRG rows of an admission, {several - int((cases - 1).sum())} of them with another "
+            "title than the first: each row is a case of its own, as in DRG-LLaMA's join"
         )
-    return mapped
+    return rows
 
 
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
-    mapped = drgs(hosp, titles, kept)
-    ids, texts = courses(note, rules, kept)
-    cases = [(*row, int(drg.number), at) for at, row in enumerate(ids) for drg in mapped.get(row[0], ())]
-    kept.step("join on hadm_id", len(ids), len(cases), "no MS-DRG for the admission (one with two counts twice)")
-    columns = np.array(cases, np.int64).reshape(len(cases), 4).T
-    names, counts = np.unique(columns[2], return_counts=True)
-    columns = columns[:, np.isin(columns[2], names[counts >= MIN_CASES])]
-    kept.step("cases of the title", len(cases), columns.shape[1], f"title with fewer than {MIN_CASES} cases")
-    if not columns.shape[1]:
+    rows = drgs(hosp, titles, kept)
+    found = courses(note, rules, kept)
+    order = np.argsort(rows.hadm_id, kind="stable")  # the rows of an admission stay in file order
+    first, end = (np.searchsorted(rows.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))
+    each = end - first
+    at = np.repeat(np.arange(len(each)), each)
+    number = rows.number[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
+    kept.step("join on hadm_id", len(each), len(at), "no MS-DRG for the admission (one with two counts twice)")
+    frequent = np.bincount(number, minlength=1)[number] >= MIN_CASES
+    kept.step("cases of the title", len(at), int(frequent.sum()), f"title with fewer than {MIN_CASES} cases")
+    if not frequent.any():
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
-    return Cohort(*columns, texts)
+    at, number = at[frequent], number[frequent]
+    return Cohort(found.hadm_id[at], found.subject_id[at], number, at, found.texts)
 
 
-def label_counts(titles: list[str]) -> dict[str, int]:
+def label_counts(number: np.ndarray) -> dict[str, int]:
     """Cases per title, most frequent first."""
-    names, counts = np.unique(titles, return_counts=True)
-    return {str(names[i]): int(counts[i]) for i in np.lexsort((names, -counts))}
+    numbers, counts = np.unique(number, return_counts=True)
+    cases = {TITLES[drg]: count for drg, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
+    return dict(sorted(cases.items(), key=lambda case: (-case[1], case[0])))

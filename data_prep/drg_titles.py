@@ -46,10 +46,10 @@ class Titles:
     found: dict[tuple[str, str], Found] = field(default_factory=dict)
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def find(self, description: str, number: str = "") -> Drg | None:
-        """The DRG of one row; the number chooses among titles that fit equally well, no more."""
+    def find(self, description: str, number: str = "", rows: int = 1) -> Drg | None:
+        """The DRG of so many equal rows; the number chooses among titles that fit equally well, no more."""
         key = (description, number)
-        self.rows[key] += 1
+        self.rows[key] += rows
         if key not in self.found:
             self.found[key] = self._look_up(description, number)
         return self.found[key].drg
