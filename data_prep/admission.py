@@ -138,7 +138,7 @@ def _fixed(text: str) -> list[str]:
         found[inside] = text[start:]
     if (exam := found.get(EXAM)) and (leaves := DISCHARGE_EXAM.search(exam)):
         found[EXAM] = exam[: leaves.start()]
-    return [" ".join(found[section].split()) if section in found else "" for section in SECTIONS]
+    return [_line(found[section]) if section in found else "" for section in SECTIONS]
 
 
 @lru_cache(maxsize=1 << 16)
@@ -148,3 +148,13 @@ def _opens(heading: str, colon: str) -> str | None:
     if not colon and name not in ALONE:
         return None
     return HEADINGS.get(name) or (DROPPED if "discharge" in name and DISCHARGE_EXAM.match(f"\n{name}:") else None)
+
+
+def _line(text: str) -> str:
+    """The text with every run of white space as one space."""
+    flat = text.replace("\n", " ")
+    if not flat.isascii() or not flat.isprintable():
+        return " ".join(text.split())
+    while "  " in flat:  # few and short: faster than to split and join
+        flat = flat.replace("  ", " ")
+    return flat.strip()

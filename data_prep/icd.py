@@ -7,8 +7,9 @@ ICD-10 codes; the reward's option extra_codes), labels.json (the label set at ch
 manifest.json. extra_info.note is the admission note as the prompt has it.
 """
 
-import hashlib
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ SHARES = {"train": 70, "test": 20, "val": 10}
 SPLITS = {"stratified": splits.stratified, "patient": splits.patient}
 NIL = "NIL"  # the class of every prediction outside the label set
 ROW_GROUP = 10_000
+WRITERS = 2  # files written at once: compression takes most of the time
 # What the paper counts, on hosp 2.0 and Note 2.2.
 PAPER = {"cases": 93_142, "train": 65_228, "test": 18_654, "val": 9_260, "codes": 6_368, "categories": 1_115,
          "chapters": 21}  # fmt: skip
@@ -47,12 +49,14 @@ def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
     kept.step("seq_num", table.num_rows, first.num_rows, "not the first diagnosis (seq_num 1)")
     ten = first.filter(pc.and_(pc.equal(first["icd_version"], 10), pc.is_valid(first["icd_code"])))
     kept.step("icd_version", first.num_rows, ten.num_rows, "not ICD-10")
+    texts = ten["icd_code"].to_pylist()
+    normal = {text: icd10.normalise(text) for text in set(texts)}
+    shaped = {text: code for text, code in normal.items() if icd10.looks_like_code(code)}
     codes: dict[int, str] = {}
     others: set[int] = set()
     misshaped = 0
-    for hadm_id, text in zip(ten["hadm_id"].to_pylist(), ten["icd_code"].to_pylist(), strict=True):
-        code = icd10.normalise(text)
-        if not icd10.looks_like_code(code):
+    for hadm_id, text in zip(ten["hadm_id"].to_pylist(), texts, strict=True):
+        if (code := shaped.get(text)) is None:
             misshaped += 1
         elif codes.setdefault(hadm_id, code) != code:
             others.add(hadm_id)
@@ -70,7 +74,6 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
     ids: list[tuple[int, int]] = []
     texts: list[pa.Array] = []
     seen: set[int] = set()
-    bodies: set[bytes] = set()
     total = coded = usable = 0
     for batch in mimic.notes(note, ("hadm_id", "subject_id", "text")):
         total += batch.num_rows
@@ -85,7 +88,6 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
             if hadm_id in seen:
                 continue
             seen.add(hadm_id)
-            bodies.add(hashlib.blake2b(body.encode(), digest_size=16).digest())
             ids.append((hadm_id, subject_id))
             found.append(body)
         texts.append(pa.array(found, pa.string()))
@@ -95,10 +97,11 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
     kept.step("one note per admission", usable, len(ids), "a later note of the same admission")
     if not ids:
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
-    if len(bodies) < len(ids):
-        kept.say(f"{len(ids) - len(bodies)} admission notes equal an earlier one; they stay, as in the paper")
+    bodies = pa.chunked_array(texts)
+    if copies := len(ids) - pc.count_distinct(bodies).as_py():
+        kept.say(f"{copies} admission notes equal an earlier one; they stay: the paper names no rule against them")
     hadm_ids, subject_ids = (np.array(column, np.int64) for column in zip(*ids, strict=True))
-    return Cohort(hadm_ids, subject_ids, np.array([codes[hadm_id] for hadm_id, _ in ids]), pa.chunked_array(texts))
+    return Cohort(hadm_ids, subject_ids, np.array([codes[hadm_id] for hadm_id, _ in ids]), bodies)
 
 
 def labels(codes: list[str]) -> dict[str, list[str]]:
@@ -137,21 +140,22 @@ def divided(cases: Cohort, kind: str, kept: manifest.Manifest) -> dict[str, np.n
     return found
 
 
-def write_split(
-    path: Path, name: str, cases: Cohort, chosen: np.ndarray, prompt: prompts.Prompt, fit: budget.Fit | None
-) -> None:
-    """One parquet, a row group at a time, so that memory does not grow with the tokenizer's work."""
+def row_groups(
+    name: str, cases: Cohort, chosen: np.ndarray, prompt: prompts.Prompt, fit: budget.Fit | None
+) -> Iterator[pa.Table]:
+    """The rows of one split, a row group at a time, so that memory does not grow with the tokenizer's work."""
+    for start in range(0, len(chosen), ROW_GROUP):
+        at = chosen[start : start + ROW_GROUP]
+        notes = cases.note.take(pa.array(at)).combine_chunks()
+        columns = rows.Cases(at, cases.hadm_id[at], cases.subject_id[at], notes, cases.code[at].tolist())
+        yield rows.table("mimic_icd", name, columns, prompt, fit, schema.ICD)
 
-    def parts() -> Any:
-        with tqdm(total=len(chosen), unit=" rows", desc=f"{name}.parquet") as bar:
-            for start in range(0, len(chosen), ROW_GROUP):
-                at = chosen[start : start + ROW_GROUP]
-                notes = cases.note.take(pa.array(at)).combine_chunks()
-                columns = rows.Cases(at, cases.hadm_id[at], cases.subject_id[at], notes, cases.code[at].tolist())
-                yield rows.table("mimic_icd", name, columns, prompt, fit, schema.ICD)
-                bar.update(len(at))
 
-    schema.write_parts(parts(), path, schema.ICD)
+def counting(groups: Iterator[pa.Table], bar: tqdm) -> Iterator[pa.Table]:
+    """The same tables, each counted in a progress bar."""
+    for group in groups:
+        yield group
+        bar.update(group.num_rows)
 
 
 def counted(codes: np.ndarray) -> dict[str, int]:
@@ -200,8 +204,14 @@ def main(argv: list[str] | None = None) -> None:
     kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
     kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
     with whole_folder(options.out / "icd") as folder:
+        with tqdm(total=len(cases.code), unit=" rows", desc="parquet") as bar, ThreadPoolExecutor(WRITERS) as pool:
+
+            def write(name: str) -> None:
+                groups = row_groups(name, cases, parts[name], prompt, fit)
+                schema.write_parts(counting(groups, bar), folder / f"{name}.parquet", schema.ICD)
+
+            list(pool.map(write, parts))
         for name, chosen in parts.items():
-            write_split(folder / f"{name}.parquet", name, cases, chosen, prompt, fit)
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")
