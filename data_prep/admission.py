@@ -8,8 +8,8 @@ a colon follow: an inner paragraph such as "In the ED, initial vitals were:" cut
 single line break stays in it, and a last section, which nothing ends, is lost.
 
 `fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start. What
-stands under any other of them is dropped, and so is an exam at discharge. After the hospital course, where summaries
-have nothing else of the admission, only the medications on admission are taken.
+stands under any other of them is dropped, and so is an exam at discharge. From the results on, where summaries have
+nothing else of the admission, only the medications on admission are taken.
 """
 
 import re
@@ -47,23 +47,25 @@ SPELLINGS = {
     "family history": ("family history", "family medical history"),
     "social history": ("social history",),
 }  # fmt: skip
-BEFORE_COURSE = (
+BEFORE_RESULTS = (
     "name", "unit no", "admission date", "discharge date", "date of birth", "sex", "service", "attending",
     "major surgical or invasive procedure", "major surgical or invasive procedures", "surgical history",
-    "past surgical history", "pertinent results", "___ history", "___ exam", "___ exam on admission",
+    "past surgical history", "___ history", "___ exam", "___ exam on admission",
 )  # fmt: skip
-FROM_COURSE = (
-    "brief hospital course", "rief hospital course", "hospital course", "facility", "followup instructions",
-    "follow-up instructions", "follow up instructions", "addendum", "discharge medications", "discharge medication",
-    "discharge disposition", "discharge diagnosis", "discharge diagnoses", "discharge condition",
-    "discharge instructions", "discharge instruction",
+FROM_RESULTS = (
+    "pertinent results", "brief hospital course", "rief hospital course", "hospital course", "facility", "addendum",
+    "followup instructions", "follow-up instructions", "follow up instructions", "discharge medications",
+    "discharge medication", "discharge disposition", "discharge diagnosis", "discharge diagnoses",
+    "discharge condition", "discharge instructions", "discharge instruction",
 )  # fmt: skip
 # These end what stands before them also where their colon is missing.
-ALONE = {name for name in FROM_COURSE if " " in name} | {"pertinent results"}
-DROPPED, COURSE = "dropped", "hospital course"
+ALONE = {name for name in FROM_RESULTS if " " in name}
+DROPPED, LATER = "dropped", "dropped, and nothing but the medications on admission follows"
 BLANKED = "___"
 # Any line that may be a heading: up to 45 characters, and a colon or nothing after them.
 LINE = re.compile(r"\n([^\n:]{1,45}+)(:|(?=\n)|\Z)")
+USUAL = "\nMedications on Admission:"
+HOME = re.compile(r"\n[ \t]*((?:home|med|admission|___)[^\n:]{0,40}+):", re.I)
 
 _THING = r"(?:(?:physical|exam|examination|pe|vitals?|signs|vs|labs?|laboratory|weight|wt)\b[^\w]*)"
 _WHEN = r"(?:on|at|upon|prior\s+to|before|(?:day|time|date)\s+of)\b\s*"
@@ -80,14 +82,14 @@ PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.(
 def _headings() -> dict[str, str]:
     """Every heading, and the section that it opens."""
     plain = {spelling: section for section, spellings in SPELLINGS.items() for spelling in spellings}
-    plain |= dict.fromkeys(BEFORE_COURSE, DROPPED) | dict.fromkeys(FROM_COURSE, COURSE)
+    plain |= dict.fromkeys(BEFORE_RESULTS, DROPPED) | dict.fromkeys(FROM_RESULTS, LATER)
     blanked: dict[str, set[str]] = {}
     for heading, section in plain.items():
         words = heading.split()
         for at in range(len(words) if len(words) > 1 else 0):
             blanked.setdefault(" ".join([*words[:at], BLANKED, *words[at + 1 :]]), set()).add(section)
     # what may be a kept section and may be another ("___ Medications") is dropped
-    unclear = {name: COURSE if COURSE in sections else DROPPED for name, sections in blanked.items()}
+    unclear = {name: LATER if LATER in sections else DROPPED for name, sections in blanked.items()}
     return unclear | {name: min(sections) for name, sections in blanked.items() if len(sections) == 1} | plain
 
 
@@ -120,25 +122,33 @@ def _fixed(text: str) -> list[str]:
     text = f"\n{text}"
     found: dict[str, str] = {}
     inside, start = DROPPED, 0
-    after_course = False
     for match in LINE.finditer(text):
         opens = _opens(match[1], match[2])
         if opens is None or opens in found or opens == inside:
             continue  # no heading, or a section named again: no border
-        if opens == COURSE:
-            after_course = True
-        elif after_course and opens in SPELLINGS and opens != HOME_DRUGS:
-            continue  # where a summary has nothing of the admission
         if inside in SPELLINGS:
             found[inside] = text[start : match.start()]
         inside, start = opens, match.end()
-        if after_course and HOME_DRUGS in found:
+        if opens == LATER:
+            found.setdefault(HOME_DRUGS, _home_drugs(text, start))
             break
     if inside in SPELLINGS:
         found[inside] = text[start:]
     if (exam := found.get(EXAM)) and (leaves := DISCHARGE_EXAM.search(exam)):
         found[EXAM] = exam[: leaves.start()]
     return [_line(found[section]) if section in found else "" for section in SECTIONS]
+
+
+def _home_drugs(text: str, start: int) -> str:
+    """The medications on admission, where they stand after this place."""
+    if (usual := text.find(USUAL, start)) >= 0:  # to search for every spelling takes many times longer
+        begin = usual + len(USUAL)
+    else:
+        named = (match.end() for match in HOME.finditer(text, start) if _opens(match[1], ":") == HOME_DRUGS)
+        begin = next(named, len(text))
+    lines = LINE.finditer(text, begin)
+    ends = (line.start() for line in lines if _opens(line[1], line[2]) in (DROPPED, LATER))
+    return text[begin : next(ends, len(text))]
 
 
 @lru_cache(maxsize=1 << 16)

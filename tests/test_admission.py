@@ -67,7 +67,7 @@ def summaries(draw: st.DrawFn) -> tuple[str, dict[str, list[str]], set[str]]:
                 text += "\n" + draw(st.sampled_from(AT_DISCHARGE)) + more
                 dropped |= set(said)
         else:
-            late = heading in ("Brief Hospital Course", *AFTER)
+            late = heading in ("Pertinent Results", "Brief Hospital Course", *AFTER)
             text, said = body("gone", ("Physical Exam:", "Family History:", "Course by problem:") if late else ())
             dropped |= {word for word in said if word.startswith("gone")}
         blocks.append(f"{shown}:{draw(st.sampled_from(('', ' ')))}{text}")
