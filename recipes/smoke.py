@@ -25,6 +25,7 @@ from recipes.config_checks import asks_judge
 from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
+ICD = "deepicd_r1/"
 ICD_MODEL = DEMO / "sft_icd"
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
 # What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again,
@@ -55,7 +56,7 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     config = compose(recipe, overrides)
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
     environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
-    if recipe.startswith("deepicd_r1/"):
+    if recipe.startswith(ICD):
         environment.setdefault("MODEL_PATH", str(ICD_MODEL))
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
         words = ["bash", str(RECIPES / "judge.sh"), environment["MODEL_PATH"], "--", *words]
@@ -73,13 +74,13 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     return row
 
 
-def prepare() -> None:
-    """The data and the models of the demo, and one that knows the ICD task, where the user names no others."""
+def prepare(chosen: list[str]) -> None:
+    """The data and the model of the demo, and one that knows the ICD task, where the user names no others."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
     icd = [sys.executable, "-m", "sft.train", "--config", str(RECIPES / "deepicd_r1" / "sft" / "tiny.yaml")]
     for words, made in ((["bash", str(RECIPES / "demo.sh")], None), (icd, ICD_MODEL / "run.json")):
-        if made is not None and made.exists():
+        if made is not None and (made.exists() or not any(recipe.startswith(ICD) for recipe in chosen)):
             continue
         if subprocess.run(words, env={**os.environ, "UNTIL": "model"}).returncode:
             raise UserError(f"{' '.join(words)} failed, which makes what the recipes start from; see above")
@@ -101,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__ or "", "python -m recipes.smoke drg_sapphire/strict")
     arguments.add_argument("recipe", nargs="*", help="paper/row; without one, all recipes")
     chosen = arguments.parse_args(argv).recipe or recipes()
-    prepare()
+    prepare(chosen)
     runs = Path(os.environ.get("RUNS_DIR", "runs")) / "smoke"
     runs.mkdir(parents=True, exist_ok=True)
     file = runs / "passed.json"

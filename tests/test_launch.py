@@ -239,7 +239,7 @@ def test_somebody_elses_ray_on_the_machine_does_not_matter(world: World, tmp_pat
 
 BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
     (("drg_sapphire/strikt",), {}, ("strikt", "did you mean drg_sapphire/strict")),
-    ((RECIPE, "hardware=cpuu"), {}, ("cpuu", "cpu, h100x4")),
+    ((RECIPE, "hardware=cpuu"), {}, ("cpuu", "cpu, h100x1, h100x4")),
     ((RECIPE, "hardware=cpu", "data.train_batchsize=8"), {}, ("data.train_batchsize", "data.train_batch_size")),
     ((RECIPE, "hardware=cpu", "+data.train_batchsize=8"), {}, ("data.train_batchsize", "data.train_batch_size")),
     ((RECIPE, "hardware=cpu", "trainer.nnodes"), {}, ("trainer.nnodes", "key=value")),
