@@ -2,9 +2,9 @@
 
     python -m data_prep.bench --notes 100000 --words 378
 
-Prints the seconds of decompressing and parsing discharge.csv.gz with every CSV reader at hand, the seconds of
-data_prep.drg in a process of its own and their ratio, its peak memory on all and on half of the notes, and so the bytes
-of each further kept note, and the rate of the tokenizer step, which is not part of the ratio.
+Prints the seconds of decompressing and parsing discharge.csv.gz with every CSV reader at hand and those of
+data_prep.drg, each in a process of its own, and their ratio; its peak memory on all and on half of the notes, and so
+the bytes of each further kept note; and the rate of the tokenizer step, which is not part of the ratio.
 """
 
 import gzip
@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv
 
 from commands import UserError, parser, run
+from data_prep import mimic
 
 BLOCK = 8 << 20
 REPEAT = 3  # the fastest of so many
@@ -30,51 +30,50 @@ BLOCKS = csv.ReadOptions(block_size=BLOCK)
 TOKENIZED = 2_000  # notes for the rate of the tokenizer
 
 
-def by_blocks(path: Path) -> int:
-    """pyarrow's reader that gives a block at a time, as data_prep.mimic uses it."""
-    with pa.CompressedInputStream(pa.OSFile(str(path)), "gzip") as raw, csv.open_csv(raw, BLOCKS, QUOTED) as reader:
-        return sum(batch.num_rows for batch in reader)
+# Programs, so that a reader and data_prep.drg both start in a process of their own.
+READERS = {
+    "pyarrow.csv.open_csv": """
+import sys, pyarrow as pa
+from pyarrow import csv
+quoted, blocks = csv.ParseOptions(newlines_in_values=True), csv.ReadOptions(block_size=8 << 20)
+with pa.CompressedInputStream(pa.OSFile(sys.argv[1]), "gzip") as raw, csv.open_csv(raw, blocks, quoted) as reader:
+    for batch in reader:
+        pass
+""",
+    "pyarrow.csv.read_csv": """
+import sys
+from pyarrow import csv
+csv.read_csv(sys.argv[1], parse_options=csv.ParseOptions(newlines_in_values=True))
+""",
+    "pandas.read_csv": """
+import sys, pandas
+pandas.read_csv(sys.argv[1])
+""",
+}
 
 
-def at_once(path: Path) -> int:
-    """pyarrow's reader that gives the whole table."""
-    return csv.read_csv(path, BLOCKS, QUOTED).num_rows
-
-
-def pandas(path: Path) -> int:
-    """pandas' C reader."""
-    import pandas as pd
-
-    return len(pd.read_csv(path))
-
-
-READERS: dict[str, Callable[[Path], int]] = {
-    "pyarrow.csv.open_csv": by_blocks, "pyarrow.csv.read_csv": at_once, "pandas.read_csv": pandas,
-}  # fmt: skip
-
-
-def seconds(work: Callable[[], object], repeat: int = REPEAT) -> float:
-    """Wall-clock seconds of the fastest of some runs."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def prepare(folder: Path, out: Path, *options: str) -> tuple[float, int]:
-    """Seconds and peak bytes of one run of data_prep.drg."""
-    words = ["-m", "data_prep.drg", "--hosp", str(folder / "hosp"), "--note", str(folder / "note"), "--out", str(out)]
+def measure(words: list[str]) -> tuple[float, int]:
+    """Wall-clock seconds and peak bytes of one Python process."""
     with tempfile.TemporaryFile() as log:
         start = time.perf_counter()
-        child = subprocess.Popen([sys.executable, *words, *options], stdout=log, stderr=log)
+        child = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log)
         _, status, usage = os.wait4(child.pid, 0)
         took = time.perf_counter() - start
         if os.waitstatus_to_exitcode(status):
             log.seek(0)
-            raise UserError(f"data_prep.drg failed: {log.read().decode().splitlines()[-1]}")
+            raise UserError(f"python {' '.join(words)} failed: {log.read().decode().splitlines()[-1]}")
     return took, usage.ru_maxrss * 1024
+
+
+def prepare(folder: Path, out: Path, *options: str) -> tuple[float, int]:
+    """The same of data_prep.drg."""
+    words = ["-m", "data_prep.drg", "--hosp", str(folder / "hosp"), "--note", str(folder / "note"), "--out", str(out)]
+    return measure([*words, *options])
+
+
+def read(reader: str, path: Path) -> tuple[float, int]:
+    """The same of a reader."""
+    return measure(["-c", READERS[reader], str(path)])
 
 
 def kept_notes(out: Path) -> int:
@@ -96,7 +95,7 @@ def half_of(folder: Path, place: Path) -> Path:
     (place / "note").mkdir(parents=True)
     (place / "hosp").symlink_to((folder / "hosp").resolve())
     source = folder / "note/discharge.csv.gz"
-    left = by_blocks(source) // 2
+    left = sum(batch.num_rows for batch in mimic.notes(folder / "note", ("hadm_id",))) // 2
     with (
         pa.CompressedInputStream(pa.OSFile(str(source)), "gzip") as raw,
         csv.open_csv(raw, BLOCKS, QUOTED) as reader,
@@ -126,8 +125,7 @@ def main(argv: list[str] | None = None) -> None:
         _, half_peak = prepare(half, half_out)
         runs = [prepare(folder, out) for _ in range(REPEAT)]
         took, peak = min(run[0] for run in runs), max(run[1] for run in runs)
-        # last: Linux counts the memory of this process at its largest as that of every process it starts
-        reading = {name: seconds(lambda read=read: read(path)) for name, read in READERS.items()}
+        reading = {name: min(read(name, path)[0] for _ in range(REPEAT)) for name in READERS}
         for name, fastest in reading.items():
             print(f"{name:<24} {fastest:8.2f} s")
         kept = kept_notes(out)

@@ -9,6 +9,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,7 +84,7 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
 def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
     path, before = note / "discharge.csv.gz", 0
-    for batch in batches(path, (*columns, "note_type")):
+    for batch in ahead(batches(path, (*columns, "note_type"))):
         known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
         if (place := pc.index(known, False).as_py()) >= 0:
             raise UserError(
@@ -92,6 +93,15 @@ def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
             )
         before += batch.num_rows
         yield batch.select(list(columns))
+
+
+def ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same items; the next one is read while the last one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item
 
 
 def types(columns: Sequence[str]) -> pa.Schema:
