@@ -7,8 +7,6 @@ descriptions.csv (how each MS-DRG description was read, the unread ones first, i
 manifest.json. All parquet files share one schema (data_prep.schema); SFT joins the completions from traces by hadm_id.
 """
 
-import importlib
-import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -173,8 +171,6 @@ def parse(argv: list[str] | None) -> Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    # what draws the splits takes most of a second to import, which the reading of the files has to spare
-    threading.Thread(target=importlib.import_module, args=("sklearn.model_selection",)).start()
     prompt = prompts.load("drg", options.prompt_dir)
     fit = budget.load(options.tokenizer, options.max_prompt_tokens)
     own = drg_titles.read_map(options.drg_map)
