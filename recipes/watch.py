@@ -108,7 +108,10 @@ class Watch:
 
     def _hang(self, now: float) -> str | None:
         seconds = sum(worker.seconds for worker in self._workers.values())  # the driver's, too: it starts them
-        if seconds - self._busy_seconds > IDLE_CORES * (now - self._busy_at) or seconds < self._busy_seconds:
+        # on a crowded machine a worker that waits for its turn looks idle, too: what counts is its share of a core
+        crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        idle = IDLE_CORES / crowd * (now - self._busy_at)
+        if seconds - self._busy_seconds > idle or seconds < self._busy_seconds:
             self._busy_at, self._busy_seconds = now, seconds
         if self.hang_seconds and now - self._busy_at > self.hang_seconds:
             titles = sorted({worker.title for worker in self._workers.values() if _is_worker(worker.title)})
