@@ -7,9 +7,7 @@ ICD-10 codes; the reward's option extra_codes), labels.json (the label set at ch
 manifest.json. extra_info.note is the admission note as the prompt has it.
 """
 
-import importlib
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -192,8 +190,6 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
     budget.add_arguments(arguments, 2048)
     options = arguments.parse_args(argv)
-    # what draws the splits takes most of a second to import, which the reading of the files has to spare
-    threading.Thread(target=importlib.import_module, args=("sklearn.model_selection",)).start()
     prompt = prompts.load("icd", options.prompt_dir)
     fit = budget.load(options.tokenizer, options.max_prompt_tokens)
     kept = manifest.Manifest("icd", {"command": manifest.command("data_prep.icd", argv), "releases": {}})
