@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,14 +52,14 @@ class Rows(NamedTuple):
     number: np.ndarray
 
 
-def courses(note: Path, rules: str, kept: manifest.Manifest) -> Courses:
-    """The hospital courses that the cohort's rules keep."""
+def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manifest) -> Courses:
+    """The hospital courses that the cohort's rules keep, of batches of hadm_id, subject_id and text."""
     seen: set[bytes] = set()
     hadm_ids: list[int] = []
     subject_ids: list[int] = []
     texts: list[pa.Array] = []
     notes = with_course = long = 0
-    for batch in mimic.notes(note, ("hadm_id", "subject_id", "text")):
+    for batch in batches:
         notes += batch.num_rows
         found = []
         columns = (pc.fill_null(batch.column(0), NOBODY), pc.fill_null(batch.column(1), NOBODY), batch.column(2))
@@ -116,8 +117,11 @@ def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Rows
 
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
-    rows = drgs(hosp, titles, kept)
-    found = courses(note, rules, kept)
+    with mimic.ahead(mimic.notes(note, ("hadm_id", "subject_id", "text"))) as batches:
+        rows = drgs(hosp, titles, kept)
+        import sklearn.model_selection  # noqa: F401 (for the splits, here because the notes are read meanwhile)
+
+        found = courses(batches, rules, kept)
     order = np.argsort(rows.hadm_id, kind="stable")  # the rows of an admission stay in file order
     first, end = (np.searchsorted(rows.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))
     each = end - first

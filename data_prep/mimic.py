@@ -8,8 +8,10 @@ import csv as text_csv
 import gzip
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,7 +86,7 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
 def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
     path, before = note / "discharge.csv.gz", 0
-    for batch in ahead(batches(path, (*columns, "note_type"))):
+    for batch in batches(path, (*columns, "note_type")):
         known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
         if (place := pc.index(known, False).as_py()) >= 0:
             raise UserError(
@@ -95,13 +97,21 @@ def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         yield batch.select(list(columns))
 
 
-def ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same items; the next one is read while the last one is worked on."""
+@contextmanager
+def ahead(items: Iterator[pa.RecordBatch], most: int = 32) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The same items; a thread begins to read them at once, and keeps that many before the one that is worked on."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = reader.submit(next, items, None)
-            yield item
+        coming = deque(reader.submit(next, items, None) for _ in range(most))
+
+        def each() -> Iterator[pa.RecordBatch]:
+            while (item := coming.popleft().result()) is not None:
+                coming.append(reader.submit(next, items, None))
+                yield item
+
+        try:
+            yield each()
+        finally:
+            reader.shutdown(cancel_futures=True)
 
 
 def types(columns: Sequence[str]) -> pa.Schema:
