@@ -1,10 +1,10 @@
-"""Time data_prep.drg on synthetic notes beside the fastest reading of the same file, and measure its memory.
+"""Time data preparation on synthetic notes beside the fastest reading of the same file, and measure its memory.
 
     python -m data_prep.bench --notes 100000 --words 378
 
 Prints the seconds of decompressing and parsing discharge.csv.gz with every CSV reader at hand and those of
-data_prep.drg, each in a process of its own, and their ratio; its peak memory on all and on half of the notes, and so
-the bytes of each further kept note; and the rate of the tokenizer step, which is not part of the ratio.
+data_prep.drg and data_prep.icd, each in a process of its own, and their ratios; their peak memory on all and on half of
+the notes, and so the bytes of each further kept note; and the rate of the tokenizer step, which is not in the ratio.
 """
 
 import gzip
@@ -27,6 +27,7 @@ REPEAT = 3  # the fastest of so many
 MOST_RATIO, MOST_BYTES = 3.0, 2 * 10**9
 QUOTED = csv.ParseOptions(newlines_in_values=True)
 BLOCKS = csv.ReadOptions(block_size=BLOCK)
+TASKS = {"drg": ("test", "rl/full_50", "sft/full_50"), "icd": ("train", "test", "val")}  # files that hold all rows
 TOKENIZED = 2_000  # notes for the rate of the tokenizer
 
 
@@ -65,9 +66,18 @@ def measure(words: list[str]) -> tuple[float, int]:
     return took, usage.ru_maxrss * 1024
 
 
-def prepare(folder: Path, out: Path, *options: str) -> tuple[float, int]:
-    """The same of data_prep.drg."""
-    words = ["-m", "data_prep.drg", "--hosp", str(folder / "hosp"), "--note", str(folder / "note"), "--out", str(out)]
+def prepare(task: str, folder: Path, out: Path, *options: str) -> tuple[float, int]:
+    """The same of data_prep.drg or data_prep.icd."""
+    words = [
+        "-m",
+        f"data_prep.{task}",
+        "--hosp",
+        str(folder / "hosp"),
+        "--note",
+        str(folder / "note"),
+        "--out",
+        str(out),
+    ]
     return measure([*words, *options])
 
 
@@ -76,10 +86,10 @@ def read(reader: str, path: Path) -> tuple[float, int]:
     return measure(["-c", READERS[reader], str(path)])
 
 
-def kept_notes(out: Path) -> int:
+def kept_notes(task: str, out: Path) -> int:
     """Rows of the cohort."""
-    files = json.loads((out / "drg/manifest.json").read_text(encoding="utf-8"))["files"]
-    return sum(files[f"{name}.parquet"]["rows"] for name in ("test", "rl/full_50", "sft/full_50"))
+    files = json.loads((out / task / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return sum(files[f"{name}.parquet"]["rows"] for name in TASKS[task])
 
 
 def synthesize(folder: Path, notes: int, words: int) -> Path:
@@ -122,24 +132,27 @@ def main(argv: list[str] | None = None) -> None:
         if not path.exists():
             raise UserError(f"{path} does not exist; --mimic names a folder with hosp/ and note/")
         half, half_out = half_of(folder, Path(place) / "half"), Path(place) / "half_data"
-        _, half_peak = prepare(half, half_out)
-        runs = [prepare(folder, out) for _ in range(REPEAT)]
-        took, peak = min(run[0] for run in runs), max(run[1] for run in runs)
         reading = {name: min(read(name, path)[0] for _ in range(REPEAT)) for name in READERS}
         for name, fastest in reading.items():
             print(f"{name:<24} {fastest:8.2f} s")
-        kept = kept_notes(out)
-        ratio, further = took / min(reading.values()), (peak - half_peak) / (kept - kept_notes(half_out))
-        print(f"{'data_prep.drg':<24} {took:8.2f} s  {ratio:.2f} times the fastest reader, {kept:,} notes kept")
-        print(f"{'peak memory':<24} {peak / 1e6:8.0f} MB, {further:,.0f} bytes for each further kept note")
-        if options.tokenizer:
-            small = synthesize(Path(place) / "small", TOKENIZED, options.words)
-            with_tokenizer = prepare(small, out, "--tokenizer", options.tokenizer)[0]
-            rate = TOKENIZED / max(1e-9, with_tokenizer - prepare(small, out)[0])
-            print(f"{'tokenizer':<24} {rate:8.0f} notes a second beside that, on one process")
-    if options.check and (ratio > MOST_RATIO or peak > MOST_BYTES):
+        worst, most = 0.0, 0
+        for task in TASKS:
+            _, half_peak = prepare(task, half, half_out)
+            runs = [prepare(task, folder, out) for _ in range(REPEAT)]
+            took, peak = min(run[0] for run in runs), max(run[1] for run in runs)
+            kept = kept_notes(task, out)
+            ratio, further = took / min(reading.values()), (peak - half_peak) / (kept - kept_notes(task, half_out))
+            print(f"data_prep.{task:<14} {took:8.2f} s  {ratio:.2f} times the fastest reader, {kept:,} notes kept")
+            print(f"{'peak memory':<24} {peak / 1e6:8.0f} MB, {further:,.0f} bytes for each further kept note")
+            worst, most = max(worst, ratio), max(most, peak)
+            if options.tokenizer:
+                small = synthesize(Path(place) / "small", TOKENIZED, options.words)
+                with_tokenizer = prepare(task, small, out, "--tokenizer", options.tokenizer)[0]
+                rate = TOKENIZED / max(1e-9, with_tokenizer - prepare(task, small, out)[0])
+                print(f"{'tokenizer':<24} {rate:8.0f} notes a second beside that, on one process")
+    if options.check and (worst > MOST_RATIO or most > MOST_BYTES):
         raise UserError(
-            f"{ratio:.2f} times the fastest reader and {peak:,} bytes are above {MOST_RATIO} or {MOST_BYTES:,}"
+            f"{worst:.2f} times the fastest reader and {most:,} bytes are above {MOST_RATIO} or {MOST_BYTES:,}"
         )
 
 
