@@ -27,6 +27,8 @@ from eval.ray_session import Session
 # Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 
+Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
+
 
 @dataclass(frozen=True)
 class Job:
@@ -102,7 +104,7 @@ class Engine:
         self.tokenizer = self.engine.get_tokenizer()
         self.longest = self.engine.model_config.max_model_len
         self.params = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
-        self.inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
         self.waiting: dict[str, Future] = {}
         threading.Thread(target=self._drive, daemon=True).start()
         self.ready: float | None = None
@@ -110,8 +112,9 @@ class Engine:
     def __call__(self, block: pa.Table) -> pa.Table:
         self.ready = self.ready or time.time()
         rows = block.select(["index", "prompt"]).to_pylist()
-        asked = [self._ask(row["index"], row["prompt"]) for row in rows]
-        samples = [future.result().outputs for future in asked]
+        asked = [self._request(row["index"], row["prompt"]) for row in rows]
+        self.inbox.put(asked)  # all at once: prompts that come one by one make vLLM take steps for a few of them
+        samples = [future.result().outputs for *_, future in asked]
         return (
             block.drop_columns(["prompt"])
             .append_column("completions", pa.array([[s.text for s in row] for row in samples], pa.list_(pa.string())))
@@ -124,7 +127,7 @@ class Engine:
             .append_column("ready", pa.array([self.ready] * len(samples)))
         )
 
-    def _ask(self, index: int, chat: list[dict[str, str]]) -> Future:
+    def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
         tokens = prompt_tokens(self.tokenizer, chat, self.job.prefill)
         if len(tokens) >= self.longest:
             raise UserError(
@@ -133,9 +136,7 @@ class Engine:
             )
         params = self.params.clone()
         params.seed = request_seed(self.job.seed, index)
-        future: Future = Future()
-        self.inbox.put((f"{index}", {"prompt_token_ids": tokens}, params, future))
-        return future
+        return f"{index}", {"prompt_token_ids": tokens}, params, Future()
 
     def _drive(self) -> None:
         """Feed vLLM and collect what it finishes, for ever; an error reaches every call that waits."""
@@ -149,14 +150,15 @@ class Engine:
             for future in self.waiting.values():
                 future.set_exception(error)
             while True:  # nobody may wait for an engine that is gone
-                *_, future = self.inbox.get()
-                future.set_exception(error)
+                for *_, future in self.inbox.get():
+                    future.set_exception(error)
 
     def _take(self) -> None:
         while not self.inbox.empty() or not self.waiting:
-            name, prompt, params, future = self.inbox.get()
-            self.waiting[name] = future
-            self.engine.add_request(name, prompt, params)
+            asked = self.inbox.get()
+            self.waiting |= {name: future for name, *_, future in asked}
+            for name, prompt, params, _ in asked:
+                self.engine.add_request(name, prompt, params)
 
 
 def prompt_tokens(tokenizer: Any, chat: list[dict[str, str]], prefill: str = "") -> list[int]:

@@ -89,7 +89,9 @@ def _start(ray, address: str | None, folder: str | None) -> None:
         if address:
             ray.init(address=address)
             return
-        with _environment(TMPDIR=folder):  # what vLLM leaves behind goes there, too
+        # What vLLM leaves behind goes there, too; and Ray's default gives its workers, here the engines, what CPU time
+        # everybody else leaves.
+        with _environment(TMPDIR=folder, RAY_worker_niceness="0"):
             ray.init(
                 address="local",
                 _temp_dir=folder,
