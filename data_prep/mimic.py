@@ -9,7 +9,7 @@ import gzip
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +83,7 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
     return pa.Table.from_batches(batches(hosp / f"{name}.csv.gz", columns), schema=types(columns))
 
 
-def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def notes(note: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
     path, before = note / "discharge.csv.gz", 0
     for batch in batches(path, (*columns, "note_type")):
@@ -98,7 +98,7 @@ def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def ahead(items: Iterator[pa.RecordBatch], most: int = 32) -> Iterator[Iterator[pa.RecordBatch]]:
+def ahead(items: Generator[pa.RecordBatch, None, None], most: int = 32) -> Iterator[Iterator[pa.RecordBatch]]:
     """The same items; a thread begins to read them at once, and keeps that many before the one that is worked on."""
     with ThreadPoolExecutor(1) as reader:
         coming = deque(reader.submit(next, items, None) for _ in range(most))
@@ -112,6 +112,7 @@ def ahead(items: Iterator[pa.RecordBatch], most: int = 32) -> Iterator[Iterator[
             yield each()
         finally:
             reader.shutdown(cancel_futures=True)
+            items.close()  # and with it the progress bar, before an error is printed
 
 
 def types(columns: Sequence[str]) -> pa.Schema:
