@@ -357,9 +357,7 @@ def test_an_admission_with_two_drgs_stays_twice_and_is_reported(world: World, tm
         writer.writeheader()
         writer.writerows(rows)
     folder = prepare(mimic, tmp_path / "data")
-    assert any(
-        "1 further MS-DRG rows of an admission, 1 of them with another" in s for s in manifest(folder)["notes"]
-    )
+    assert any("1 further MS-DRG rows of an admission, 1 of them with another" in s for s in manifest(folder)["notes"])
     both = [row["reward_model"]["ground_truth"] for name in ("test", "rl/full_50", "sft/full_50") for row in
             read(folder, name) if row["extra_info"]["hadm_id"] == int(first["hadm_id"])]  # fmt: skip
     assert len(both) == 2 and "CHEST PAIN" in both
