@@ -52,12 +52,6 @@ def columns(samples: Samples, level: str) -> list[str]:
     return [f"{level}/{name}" for name in names]
 
 
-def read(runs: list[str]) -> tuple[list[Evaluation], list[Path]]:
-    """The evaluations among NAME=DIR arguments, and an empty list."""
-    named = [run.partition("=") for run in runs]
-    return [read_evaluation(name, Path(folder)) for name, _, folder in named], []
-
-
 def read_evaluation(name: str, folder: Path) -> Evaluation:
     """What eval.score left in a folder; a sentence when it has not been there."""
     existing(folder, "the run folder", "check --runs")
