@@ -42,10 +42,10 @@ def test_greedy_answers_of_a_verl_checkpoint_survive_its_export(world: World, tm
     tokenizer = AutoTokenizer.from_pretrained(run / "merged")
     folders = [AutoModelForCausalLM.from_pretrained(run / name) for name in ("hf_model", "merged")]
     shard = torch.load(actor / "model_world_size_1_rank_0.pt", weights_only=False)
-    trained = AutoModelForCausalLM.from_config(folders[0].config)
+    # verl exports bfloat16, what its rollouts are sampled in; made so, for .to() would round the rotary frequencies too
+    trained = AutoModelForCausalLM.from_config(folders[0].config, dtype=folders[0].dtype).eval()
     trained.load_state_dict({name: value.to_local() for name, value in shard.items()})
     trained.generation_config = folders[0].generation_config
-    trained = trained.to(folders[0].dtype).eval()  # verl exports bfloat16, what its rollouts are sampled in
     chats = schema.read(world.data / "drg/test.parquet")["prompt"].to_pylist()[:PROMPTS]
     before, *after = (greedy(model.eval(), tokenizer, chats) for model in (trained, *folders))
     assert after == [before, before]
