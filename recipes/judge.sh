@@ -130,7 +130,10 @@ await() { # until it grades, or a sentence why it never will
   done
 }
 
-cause() { grep -aoE '(\w+\.)*\w*(Error|Exception): .*' "$JUDGE_LOG" | tail -n 1 | cut -c 1-300 | grep . || echo "no error is named"; }
+cause() { # the last error in the log; vLLM's warnings quote errors, too
+  grep -av WARNING "$JUDGE_LOG" | grep -oE '(\w+\.)*\w*(Error|Exception): .*' | tail -n 1 | cut -c 1-300 | grep . ||
+    echo "no error is named"
+}
 
 mkdir -p "$(dirname "$JUDGE_LOG")"
 : >"$JUDGE_LOG"
@@ -150,9 +153,10 @@ while [[ -z $job ]] || alive "$job"; do
   if ! alive "$judge"; then
     ((JUDGE_RESTARTS > 0)) || { echo "judge: it died again: $(cause); it stays down" >&2; break; }
     JUDGE_RESTARTS=$((JUDGE_RESTARTS - 1))
+    kill -KILL -- "-$judge" 2>/dev/null || true # an engine that outlived its server still holds the GPU
     echo "judge: it died ($(cause)); starting it again" >&2
     start
   fi
-  wait -n || true # for whichever ends first
+  wait -n 2>/dev/null || true # for whichever ends first
 done
 if [[ -n $job ]]; then wait "$job"; else exit 1; fi

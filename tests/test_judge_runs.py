@@ -189,12 +189,14 @@ def test_a_judge_that_is_killed_is_started_again_and_completions_wait_for_it(vll
     judge_client.CACHE.clear()
     below = psutil.Process(vllm.script.pid).children(recursive=True)
     server = next(process for process in below if "api_server" in " ".join(process.cmdline()))
+    engines = server.children(recursive=True)
     server.send_signal(signal.SIGKILL)
     began = time.monotonic()
     results = grades(completions(8), **vllm.options())
     assert all(result["reward_error"] == 0 and result["judge"] > 0 for result in results)
     assert all(result["judge_retries"] >= 1 and result["judge_wait"] > 1 for result in results)
     assert time.monotonic() - began < 120
+    assert engines and not psutil.wait_procs(engines, timeout=10)[1]  # the old engine holds no memory
 
 
 def script(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
