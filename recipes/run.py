@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from commands import UserError, commit, parser, run
 from recipes.alarms import Alarms
 from recipes.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
+from recipes.config_checks import asks_judge
 from recipes.run_folder import RunFolder
 from recipes.watch import Watch, adopt_orphans, die_with_parent, end_descendants
 
@@ -175,9 +176,13 @@ def scratch_folder() -> Iterator[str]:
 
 
 def hang_seconds(config: DictConfig) -> float:
+    """After how long without work a run counts as hung; one that waits for its judge is idle and well."""
     given = os.environ.get("HANG_SECONDS", "")
+    if not given:
+        options = config.reward.custom_reward_function.get("reward_kwargs") or {}
+        return (40.0 if config.trainer.device == "cpu" else 900.0) + asks_judge(config) * options.get("max_wait", 600)
     try:
-        return float(given) if given else (40.0 if config.trainer.device == "cpu" else 900.0)
+        return float(given)
     except ValueError:
         raise UserError(f"HANG_SECONDS={given} is no number of seconds") from None
 

@@ -19,6 +19,7 @@ def check_data(recipe: str, config: DictConfig) -> None:
 
     module, _, options = load_reward(recipe, config)
     check_gold = getattr(module, "check_gold", lambda gold, **options: None)
+    check_info = getattr(module, "check_extra_info", lambda info, **options: None)
     for files in (config.data.train_files, config.data.val_files):
         for file in [files] if isinstance(files, str) else files:
             if not Path(file).is_file():
@@ -33,6 +34,10 @@ def check_data(recipe: str, config: DictConfig) -> None:
                     check_gold(gold, **options)
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{file}: {error}") from error
+            try:
+                check_info(table["extra_info"][0].as_py(), **options)
+            except ValueError as error:
+                raise UserError(f"{file}: {error}") from error
 
 
 def check_model(recipe: str, config: DictConfig) -> None:

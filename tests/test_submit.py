@@ -69,6 +69,14 @@ def test_several_nodes_start_ray_everywhere_and_the_driver_once(tmp_path: Path, 
     assert (tmp_path / "python").read_text().splitlines() == [" ".join(["-m", "recipes.check", *driver[5:]])]
 
 
+def test_a_judge_takes_its_gpus_from_the_nodes(tmp_path: Path) -> None:
+    _, calls = submit(tmp_path, 1, "deepicd_r1/sft_grpo", JUDGE="some/model", SLURM_GPUS_ON_NODE="5")
+    assert calls[0][2:8] == ["bash", "recipes/judge.sh", "some/model", "--", "bash", "recipes/launch.sh"]
+    assert calls[0][-1] == "trainer.n_gpus_per_node=4"
+    done, _ = submit(tmp_path, 2, "deepicd_r1/sft_grpo", JUDGE="some/model")
+    assert done.returncode == 2 and "JUDGE_URL" in done.stderr
+
+
 def test_a_task_of_an_array_launches_its_line_of_the_sweep(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.txt"
     sweep.write_text("drg_sapphire/best sft_share=50\ndrg_sapphire/best sft_share=75\n")

@@ -48,7 +48,8 @@ def stop_on_faults(means: Mapping[str, float], step: int, limit: float) -> None:
     if share > limit:
         raise RewardError(
             f"{share:.1%} of the rewards of step {step} are faults, more than trainer.v1.{MODE}.max_reward_error "
-            f"({limit:.1%}); the policy was not updated: mend the reward and launch the run again, which resumes it"
+            f"({limit:.1%}); the policy was not updated: mend the reward (log.txt says what it met) "
+            "and launch the run again, which resumes it"
         )
 
 
