@@ -10,7 +10,11 @@ import pytest
 from data_prep import schema
 from tests.conftest import World, run_command
 
-STEP = ("hardware=cpu", "trainer.total_training_steps=1", "data.train_batch_size=4", "data.val_max_samples=4")
+# two steps, as the first one's rate is 0, with a reward that always varies: the exported weights are trained ones
+STEPS = (
+    *("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "trainer.val_before_train=False"),
+    *("actor_rollout_ref.actor.optim.lr=3e-3", "reward.custom_reward_function.path=tests/graded_reward.py"),
+)
 PROMPTS = 8
 
 
@@ -30,11 +34,11 @@ def test_greedy_answers_of_a_verl_checkpoint_survive_its_export(world: World, tm
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    words = (*STEP, "name=one", "actor_rollout_ref.actor.optim.lr=3e-3", "trainer.val_before_train=False")
-    done = run_command("bash", "recipes/launch.sh", "drg_sapphire/strict", *words, **world.environment(tmp_path))
+    words = ("bash", "recipes/launch.sh", "drg_sapphire/strict", *STEPS, "name=two")
+    done = run_command(*words, **world.environment(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
-    run = tmp_path / "drg_sapphire/strict/one"
-    actor = run / "checkpoints/global_step_1/actor"
+    run = tmp_path / "drg_sapphire/strict/two"
+    actor = run / "checkpoints/global_step_2/actor"
     merge = ("verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor, "--target_dir", run / "merged")
     merged = subprocess.run([sys.executable, "-m", *map(str, merge)], capture_output=True, text=True)
     assert merged.returncode == 0, merged.stderr
