@@ -77,6 +77,7 @@ def test_pairs_set_the_accepted_trace_against_the_first_whole_wrong_completion(w
         assert row["rejected"][0]["content"] == (WRONG.replace("speaks", "talks") if row["hadm_id"] % 2 else WRONG)
 
 
+@pytest.mark.slow
 def test_training_lifts_the_margin_on_held_out_cases_and_leaves_a_model_that_loads(
     world: World, pairs: Path, tmp_path: Path
 ) -> None:
