@@ -8,6 +8,7 @@ killed goes on where it stopped when the command is given again.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,12 +21,13 @@ from recipes.rows import row_of
 
 def words_to_run(stage: Stage) -> list[str]:
     """The stage's command with this Python and the variables filled in."""
+    for name in re.findall(r"\$(\w+)", " ".join(stage.words)):
+        if not os.environ.get(name):
+            raise UserError(
+                f"{stage.done} is missing and {name} is not set: prepare the data first, or set {name} to the folder that "
+                "holds hosp/ and note/"
+            )
     words = [os.path.expandvars(word) for word in stage.words]
-    if left := [word for word in words if word.startswith("$")]:
-        raise UserError(
-            f"{stage.done} is missing and {left[0].split('/')[0]} is not set: prepare the data first, or set MIMIC to "
-            "the folder that holds hosp/ and note/"
-        )
     programs = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"]}
     return [*programs.get(words[0], [words[0]]), *words[1:]]
 
