@@ -24,8 +24,8 @@ def words_to_run(stage: Stage) -> list[str]:
     for name in re.findall(r"\$(\w+)", " ".join(stage.words)):
         if not os.environ.get(name):
             raise UserError(
-                f"{stage.done} is missing and {name} is not set: prepare the data first, or set {name} to the folder that "
-                "holds hosp/ and note/"
+                f"{stage.done} is missing and {name} is not set: prepare the data first, or set {name} to the folder "
+                "that holds hosp/ and note/"
             )
     words = [os.path.expandvars(word) for word in stage.words]
     programs = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"]}
