@@ -1,19 +1,22 @@
 """Chat prompts in, completions out: an OpenAI-compatible server in the place of our own vLLM.
 
-    server = Server(url, model, allowed=False)  # a sentence when notes would leave this machine
-    for block in server.complete(blocks, sampling, seed, concurrency=32): ...
+    endpoint = Endpoint(url, model, allowed=False)  # a sentence when notes would leave this machine
+    with endpoint.asking(cases, sampling, seed, concurrency=32) as answers:
+        part = answered(cases, [answer.result() for answer in answers])
 
-Blocks are those of eval.engine_pool. A vLLM server is told every sampling parameter; others know only OpenAI's, and
-`known` drops the rest, so that run.json never names a parameter that was not sent. Requests that fail for a passing
-reason (no connection, 408, 409, 429, 5xx) are sent again with growing pauses. No error repeats what a prompt says.
+Cases and what becomes of them are as in eval.engine_pool. A vLLM server is told every sampling parameter; others know
+only OpenAI's, and `known` drops the rest, so that run.json never names a parameter that was not sent. Requests that
+fail for a passing reason (no connection, 408, 409, 429, 5xx) are sent again with growing pauses. No error repeats what
+a prompt says.
 """
 
 import hashlib
 import ipaddress
 import os
 from collections import Counter
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from threading import Lock
 from typing import Any
@@ -27,6 +30,8 @@ from eval.engine_pool import request_seed
 STANDARD = ("n", "temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop")
 TIMEOUT = 600.0  # seconds for one answer
 
+Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
+
 
 def is_local(url: str) -> bool:
     """Whether a server is on this machine, by its address alone."""
@@ -37,7 +42,7 @@ def is_local(url: str) -> bool:
         return False
 
 
-class Server:
+class Endpoint:
     """A server and what was asked of it so far."""
 
     def __init__(
@@ -88,24 +93,21 @@ class Server:
         """What stands for the model's files: nobody but the server knows them."""
         return hashlib.sha256(f"{'local' if self.local else self.url} {self.model}".encode()).hexdigest()
 
-    def complete(
-        self, blocks: Sequence[pa.Table], sampling: dict[str, Any], seed: int, concurrency: int
-    ) -> Generator[pa.Table, None, None]:
-        """Give each block back with its completions, in their order."""
+    @contextmanager
+    def asking(
+        self, cases: pa.Table, sampling: dict[str, Any], seed: int, concurrency: int
+    ) -> Iterator[list[Future[list[Sample]]]]:
+        """The samples to come, in the order of the cases; what has not come when the block ends is given up."""
         workers = ThreadPoolExecutor(concurrency)
         try:
-            asked = [
-                (block, [workers.submit(self._ask, *row.values(), sampling, seed) for row in _rows(block)])
-                for block in blocks
-            ]
-            for block, answers in asked:
-                yield _answered(block, [answer.result() for answer in answers])
+            rows = cases.select(["index", "prompt"]).to_pylist()
+            yield [workers.submit(self._ask, row["index"], row["prompt"], sampling, seed) for row in rows]
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
             self.client.close()  # ends the requests under way, and with them their threads
 
-    def _ask(self, index: int, chat: list[dict], sampling: dict[str, Any], seed: int) -> list[tuple[str, int, str]]:
-        """The samples of one case: text, number of tokens, reason of the end."""
+    def _ask(self, index: int, chat: list[dict], sampling: dict[str, Any], seed: int) -> list[Sample]:
+        """The samples of one case."""
         body = {name: value for name, value in sampling.items() if name in STANDARD and value != []}
         extra = {name: value for name, value in sampling.items() if name not in STANDARD}
         if self.is_vllm:
@@ -113,7 +115,7 @@ class Server:
             if self.prefill:
                 chat = [*chat, {"role": "assistant", "content": self.prefill}]
                 extra |= {"add_generation_prompt": False, "continue_final_message": True}
-        samples: list[tuple[str, int, str]] = []
+        samples: list[Sample] = []
         n = body.pop("n")
         while len(samples) < n:  # some servers give one choice whatever n says
             new = self._request(
@@ -128,7 +130,7 @@ class Server:
             samples += new
         return samples[:n]
 
-    def _request(self, index: int, **body: Any) -> list[tuple[str, int, str]]:
+    def _request(self, index: int, **body: Any) -> list[Sample]:
         import openai
 
         try:
@@ -186,14 +188,11 @@ class Server:
             self.used["failed"] += response.status_code >= 400
 
 
-def _rows(block: pa.Table) -> list[dict[str, Any]]:
-    return block.select(["index", "prompt"]).to_pylist()
-
-
-def _answered(block: pa.Table, samples: list[list[tuple[str, int, str]]]) -> pa.Table:
+def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
+    """The cases with their samples in the place of the prompts."""
     texts, counts, reasons = ([[sample[i] for sample in row] for row in samples] for i in range(3))
     return (
-        block.drop_columns(["prompt"])
+        cases.drop_columns(["prompt"])
         .append_column("completions", pa.array(texts, pa.list_(pa.string())))
         .append_column("n_tokens", pa.array(counts, pa.list_(pa.int32())))
         .append_column("finish_reason", pa.array(reasons, pa.list_(pa.string())))

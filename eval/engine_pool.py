@@ -82,7 +82,7 @@ class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
     def __init__(self, job: Job, sequences: int, cpu_threads: int) -> None:
-        os.environ.update(_environment(cpu_threads))
+        os.environ.update(environment(cpu_threads))
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -99,7 +99,7 @@ class Engine:
         if cpu_threads:
             # On a CPU vLLM cannot rewind the generator of a seeded request whose prompt is prefilled in pieces.
             settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
-            settings |= {"max_num_batched_tokens": _longest(job.model)}
+            settings |= {"max_num_batched_tokens": longest_prompt(job.model)}
         self.engine = LLMEngine.from_engine_args(EngineArgs(**settings))
         self.tokenizer = self.engine.get_tokenizer()
         self.longest = self.engine.model_config.max_model_len
@@ -172,7 +172,7 @@ def request_seed(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=4).digest())
 
 
-def _environment(cpu_threads: int) -> dict[str, str]:
+def environment(cpu_threads: int) -> dict[str, str]:
     """vLLM reads these when it is imported; the model is a local folder, so nothing needs the network."""
     settings = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
     if cpu_threads:
@@ -186,7 +186,7 @@ def _environment(cpu_threads: int) -> dict[str, str]:
     return settings
 
 
-def _longest(model: str) -> int:
+def longest_prompt(model: str) -> int:
     """A whole prompt must fit in one step: the model's context, which is what vLLM takes as its limit too."""
     from transformers import AutoConfig
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from commands import UserError, existing, parser
 from data_prep import schema
 from eval.tasks import TASKS
-from sft.settings import read, resolved
+from layered_yaml import read, resolved
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 PAPERS = {"mimic_drg": "drg_sapphire", "mimic_icd": "deepicd_r1"}

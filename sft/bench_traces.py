@@ -19,6 +19,7 @@ import pyarrow as pa
 from commands import UserError, parser, run
 from eval import engine_pool, parts
 from eval.ray_session import vllm_is_for_cpu
+from eval.sources import Source
 from sft import draws
 from sft.traces import Settings
 
@@ -45,14 +46,15 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--prompts {args.prompts} is no number of requests; give 1 or more")
     wanted = Settings(args.model, args.data, out="", max_tokens=args.max_tokens)
     cases = _repeated(draws.cases(wanted), args.prompts)
-    made = draws.settings(wanted, 0)
+    source = draws.source(wanted)
+    made = draws.settings(wanted, 0, source)
     if args.plain:
         print(_plain(cases, args.model, made))
         return
     flags = ("--model", args.model, "--data", args.data, "--prompts", args.prompts, "--max-tokens", args.max_tokens)
     command = [sys.executable, "-m", "sft.bench_traces", *map(str, flags), "--plain"]
     plain = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    pipeline = _pipeline(cases, wanted, made)
+    pipeline = _pipeline(cases, source, made)
     print(
         f"{args.prompts} requests, tokens a second: plain vLLM {plain:,.0f}, sft.traces {pipeline:,.0f}, "
         f"ratio {pipeline / plain:.2f}"
@@ -68,13 +70,13 @@ def _repeated(cases: pa.Table, count: int) -> pa.Table:
 def _plain(cases: pa.Table, model: str, made: dict[str, Any]) -> float:
     """Tokens a second of one call of LLM.generate."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))) if vllm_is_for_cpu() else 0
-    os.environ.update(engine_pool._environment(threads))
+    os.environ.update(engine_pool.environment(threads))
     from vllm import LLM, SamplingParams
 
     settings: dict[str, Any] = {"max_num_seqs": engine_pool.SEQUENCES_ON_GPU}
     if threads:
         settings = {"max_num_seqs": engine_pool.SEQUENCES_ON_CPU, "enforce_eager": True}
-        settings |= {"enable_chunked_prefill": False, "max_num_batched_tokens": engine_pool._longest(model)}
+        settings |= {"enable_chunked_prefill": False, "max_num_batched_tokens": engine_pool.longest_prompt(model)}
     llm = LLM(model, dtype=made["dtype"], generation_config="vllm", enable_prefix_caching=True, **settings)
     tokenizer = llm.get_tokenizer()
     params = [
@@ -90,13 +92,13 @@ def _plain(cases: pa.Table, model: str, made: dict[str, Any]) -> float:
     return sum(len(one.token_ids) for output in outputs for one in output.outputs) / (time.time() - began)
 
 
-def _pipeline(cases: pa.Table, wanted: Settings, made: dict[str, Any]) -> float:
+def _pipeline(cases: pa.Table, source: Source, made: dict[str, Any]) -> float:
     """Tokens a second from the moment when the engine is ready until the last part is written."""
     engine_pool.Engine = Engine
     with tempfile.TemporaryDirectory() as place:
         folder, ready = Path(place) / "draw", Path(place) / "ready"
         os.environ[READY] = str(ready)
-        draws.fill(folder, cases, wanted, made, "sft.bench_traces")
+        draws.fill(folder, cases, made, source, "sft.bench_traces")
         ended = max(path.stat().st_mtime for path in parts.paths(folder))
         tokens = sum(sum(map(sum, part["n_tokens"].to_pylist())) for _, part in parts.read(folder, made))
         return tokens / (ended - float(ready.read_text()))

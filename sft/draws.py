@@ -1,32 +1,30 @@
 """One draw of traces: a request for each case, answered by vLLM (Ray Data over a pool of engines) or by a server.
 
     cases = draws.cases(wanted)
-    failed = draws.fill(folder, cases, wanted, draws.settings(wanted, 0), command)   # "" or what to do about it
+    source = draws.source(wanted)
+    made = draws.settings(wanted, 0, source)
+    failed = draws.fill(folder, cases, made, source, command)   # "" or what to do about it
 
 The folder is one of eval.generate, with its parts, its lock and its resuming: a trace is whole or not there.
 """
 
 import hashlib
-from argparse import Namespace
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from commands import UserError, sha256
 from data_prep import schema
-from eval import endpoint, generate, parts
-from eval.settings import FIXED, SAMPLING
+from eval import filling
+from eval.endpoint import Endpoint
+from eval.settings import SAMPLING
+from eval.sources import Engines, Source, TolerantServer
 from sft import requests
 from sft.examples import TASKS
 
 if TYPE_CHECKING:
     from sft.traces import Settings
-
-PART_OF_A_SERVER = 16  # traces
 
 
 def cases(wanted: "Settings") -> pa.Table:
@@ -56,76 +54,31 @@ def cases(wanted: "Settings") -> pa.Table:
     return cases.combine_chunks()
 
 
-def settings(wanted: "Settings", draw: int) -> dict[str, Any]:
-    """What must not differ within the folder of a draw, in the form of eval.generate."""
+def source(wanted: "Settings") -> Source:
+    """What answers the requests of one draw."""
+    if not wanted.endpoint:
+        return Engines(wanted.model, wanted.dtype, wanted.ray_address)
+    allowed = wanted.sending_notes_is_allowed
+    endpoint = Endpoint(wanted.endpoint, wanted.model, allowed, wanted.api_key_env, wanted.retries)
+    return TolerantServer(endpoint, wanted.concurrency)
+
+
+def settings(wanted: "Settings", draw: int, source: Source) -> filling.Settings:
+    """What must not differ within the folder of a draw."""
     texts = requests.hashes(wanted.task, wanted.style)
     texts |= {name: sha256(path) for name in ("symptoms", "guidelines") if (path := getattr(wanted, name))}
     asked = hashlib.sha256(f"{sha256(wanted.data)} {sorted(texts.items())}".encode()).hexdigest()
-    source = _source(wanted)
-    return {
-        "model": source.model,
-        "data": {"name": wanted.data, "sha256": asked, "limit": wanted.limit},  # of the data and the request's texts
-        "sampling": source.known({name: getattr(wanted, name) for name in SAMPLING} | FIXED),
-        "seed": wanted.seed + draw,
-        "prefill": "",
-        "dtype": source.dtype,
-    }
+    data = {"name": wanted.data, "sha256": asked, "limit": wanted.limit}  # of the data and the request's texts
+    sampling = {name: getattr(wanted, name) for name in SAMPLING}
+    return filling.settings(source, data, sampling, wanted.seed + draw)
 
 
-def fill(folder: Path, cases: pa.Table, wanted: "Settings", made: dict[str, Any], command: str) -> str:
+def fill(folder: Path, cases: pa.Table, made: filling.Settings, source: Source, command: str) -> str:
     """Generate what the folder of a draw lacks; what to say of requests that failed, or ""."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with parts.writing(folder):
-        described = generate._run_json(folder, made, cases.num_rows, command)
-        missing = generate._missing(cases, parts.done(folder, made)).drop_columns(["case"])
-        source = _source(wanted)
-        if missing.num_rows:
-            described["finished"] = False
-            parts.write_run(folder, described)
-            generate._generate(missing, made, source, described, folder)
-        if failed := getattr(source, "failed", []):
-            return (
-                f"{len(failed)} of {missing.num_rows} requests to {wanted.endpoint} failed (the first: {failed[0]}); "
-                "what was answered is kept, and the same command asks again for the rest"
-            )
-        if not described["finished"]:
-            parts.write_run(folder, described | {"finished": True, "ended": generate._now()})
-    return ""
-
-
-def _source(wanted: "Settings") -> Any:
-    args = Namespace(**asdict(wanted), context=None, price=None, prefill="")
-    return _Server(args) if wanted.endpoint else generate._Engines(args)
-
-
-class _Server(generate._Server):
-    """A server that may fail for some cases: they are left for the next run, and counted."""
-
-    def __init__(self, args: Namespace) -> None:
-        super().__init__(args)
-        self.failed: list[str] = []
-
-    def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
-        answered: list[tuple[pa.Table, list]] = []
-        with ThreadPoolExecutor(self.args.concurrency) as workers:
-            asked = {}
-            for at, row in enumerate(cases.select(["index", "prompt"]).to_pylist()):
-                one = workers.submit(
-                    self.server._ask, row["index"], row["prompt"], settings["sampling"], settings["seed"]
-                )
-                asked[one] = cases.slice(at, 1)
-            for one in as_completed(asked):
-                try:
-                    answered.append((asked[one], one.result()))
-                except UserError as error:
-                    self.failed.append(str(error))
-                if len(answered) == PART_OF_A_SERVER:
-                    yield _part(answered)
-                    answered = []
-        if answered:
-            yield _part(answered)
-
-
-def _part(answered: list[tuple[pa.Table, list]]) -> pa.Table:
-    rows, samples = zip(*answered, strict=True)
-    return endpoint._answered(pa.concat_tables(rows), list(samples))
+    filled = filling.fill(folder, cases.drop_columns(["case"]), made, source, command)
+    if not filled.failed:
+        return ""
+    return (
+        f"{len(filled.failed)} of {filled.missing} requests to {made['model']['endpoint']} failed (the first: "
+        f"{filled.failed[0]}); what was answered is kept, and the same command asks again for the rest"
+    )

@@ -1,13 +1,11 @@
-"""The YAML of a training command: trl's keys and ours, a base that several files share, `--key value` on top.
+"""The YAML of a training command: trl's keys and ours, a profile of the hardware, `--key value` on top.
 
     source, config = parse(argv, Source, SFTConfig, __doc__)
 
-`base: FILE` (beside the YAML) holds what a paper keeps fixed; the YAML says what differs. `--hardware NAME` lays
-sft/hardware/NAME.yaml over both, and `--key value` has the last word. ${oc.env:NAME,default} names places, ${name}
-another key.
+The YAML lies over its `base` as layered_yaml.py says. `--hardware NAME` lays sft/hardware/NAME.yaml over both, and
+`--key value` has the last word.
 """
 
-import difflib
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -16,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+import layered_yaml
 from commands import UserError, existing
 
 HARDWARE = Path(__file__).parent / "hardware"
@@ -38,32 +37,15 @@ class Common:
 
 
 def read(path: Path, known: Iterable[str], chosen: dict[str, str] | None = None) -> Any:
-    """The settings of a YAML over its base, with `chosen` on top, as an OmegaConf; unknown keys are a sentence."""
-    from omegaconf import OmegaConf
-
+    """The settings of a YAML over its base, the hardware file and `chosen` on top, as layered_yaml.read gives them."""
     chosen = chosen or {}
-    settings = _load(path)
-    layers = [settings]
-    if base := settings.pop("base", None):
-        below = path.parent / str(base)
-        layers.insert(0, _load(existing(below, "the base", f"{path} names it")))
+    layers = layered_yaml.layers(path)
     hardware = chosen.get("hardware") or next((s["hardware"] for s in reversed(layers) if s.get("hardware")), None)
     if hardware:
         names = ", ".join(sorted(file.stem for file in HARDWARE.glob("*.yaml")))
-        below = _load(existing(HARDWARE / f"{hardware}.yaml", "the hardware file", f"there is {names}"))
+        below = layered_yaml.load(existing(HARDWARE / f"{hardware}.yaml", "the hardware file", f"there is {names}"))
         layers.append({key: value for key, value in below.items() if key in known})  # SFT and DPO share the file
-    for layer in layers:
-        refuse_unknown(map(str, layer), known, path)
-    return OmegaConf.merge(*layers, {key: value for key, value in chosen.items() if key in known})
-
-
-def refuse_unknown(keys: Iterable[str], known: Iterable[str], path: Path) -> None:
-    """A sentence for a key that nothing reads, with the nearest one."""
-    known = list(known)
-    for key in keys:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise UserError(f"{path}: there is no key {key}" + (f", did you mean {near[0]}?" if near else ""))
+    return layered_yaml.merged(layers, path, known, chosen)
 
 
 def parse(argv: list[str] | None, source: type, config: type, doc: str) -> tuple[Any, Any]:
@@ -79,36 +61,12 @@ def parse(argv: list[str] | None, source: type, config: type, doc: str) -> tuple
     at = words.index("--config") + 1
     path = existing(words[at] if at < len(words) else "", "the configuration", REMEDY)
     known = [field.name for kind in (source, config) for field in fields(kind)]
-    settings = resolved(read(path, known, _texts(words, source)), path)
+    settings = layered_yaml.resolved(read(path, known, _texts(words, source)), path)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(OmegaConf.to_yaml(OmegaConf.create(settings)))
         file.flush()
         words[at] = file.name
         return _parsed(parser, words)
-
-
-def resolved(settings: Any, path: Path) -> dict[str, Any]:
-    """Plain values: every ${…} filled in."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return OmegaConf.to_container(settings, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{path}: {str(error).splitlines()[0]}") from error
-
-
-def _load(path: Path) -> Any:
-    from omegaconf import DictConfig, OmegaConf
-    from yaml import YAMLError
-
-    try:
-        settings = OmegaConf.load(path)
-    except (YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, DictConfig):
-        raise UserError(f"{path} holds no keys; write `key: value` lines")
-    return settings
 
 
 def _halves(word: str) -> list[str]:

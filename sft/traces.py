@@ -66,8 +66,9 @@ def main(argv: list[str] | None = None) -> None:
         if failed or not missing.num_rows:
             break
         folder = out / "draws" / f"{draw:02d}"
-        made = draws.settings(wanted, draw)
-        failed = draws.fill(folder, missing, wanted, made, command_line("sft.traces", argv))
+        source = draws.source(wanted)
+        made = draws.settings(wanted, draw, source)
+        failed = draws.fill(folder, missing, made, source, command_line("sft.traces", argv))
         verdicts.read(folder, made, draw, missing)
     schema.write_traces(verdicts.traces(), out / "traces.parquet")
     with whole_file(out / "quality.parquet") as file:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -124,9 +125,9 @@ def test_a_run_that_is_stopped_loses_no_part_and_leaves_nothing_running(world, c
 
 PLAIN = """
 import json, os, sys, time
-from eval.engine_pool import _environment
+from eval.engine_pool import environment
 model, file, tokens, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-os.environ.update(_environment(threads))
+os.environ.update(environment(threads))
 from vllm import LLM, SamplingParams
 chats = json.load(open(file))
 llm = LLM(model, dtype="float32", generation_config="vllm", enable_prefix_caching=True, max_num_seqs=256,
@@ -143,7 +144,6 @@ print(json.dumps([sum(len(each.outputs[0].token_ids) for each in done), seconds]
 
 @pytest.mark.slow
 def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world, command, tmp_path):
-
     chats = [
         [{"role": "user", "content": f"The patient of case {i} had a cough for {i % 9} days."}] for i in range(4096)
     ]
@@ -158,22 +158,21 @@ def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world
     ]
     schema.write(rows, tmp_path / "short.parquet")
     (tmp_path / "chats.json").write_text(json.dumps(chats))
-    plain, ours = [], []
-    for repeat in range(3):  # the best of each: somebody else's load must not decide
-        if plain and max(ours) >= 0.95 * max(plain):
-            break
+    ratios = []
+    for repeat in range(3):  # always all three: their median does not take a lucky round, nor one that others disturb
         given = [str(world.model), str(tmp_path / "chats.json"), "24", os.environ.get("OMP_NUM_THREADS", "2")]
         done = subprocess.run([sys.executable, "-c", PLAIN, *given], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         tokens, seconds = json.loads(done.stdout.splitlines()[-1])
-        plain.append(tokens / seconds)
+        plain = tokens / seconds
         out = tmp_path / f"g{repeat}"
         changed = {"data": tmp_path / "short.parquet", "limit": 4096, "n": 1, "max_tokens": 24}
         done = command(*words(world, out, **changed))
         assert done.returncode == 0, done.stderr
-        ours.append(parts.read_run(out)["speed"]["tokens_per_second"])
-    print(f"plain {plain}, ours {ours} tokens/s: {max(ours) / max(plain):.3f}")
-    assert max(ours) >= 0.95 * max(plain)
+        ours = parts.read_run(out)["speed"]["tokens_per_second"]
+        ratios.append(ours / plain)
+        print(f"round {repeat}: plain {plain:,.0f}, ours {ours:,.0f} tokens/s, ratio {ratios[-1]:.3f}")
+    assert statistics.median(ratios) >= 0.95
 
 
 def test_two_commands_do_not_write_to_one_folder(world, command, tmp_path):

@@ -100,7 +100,8 @@ def test_outcome_only_rows_are_the_answer_alone(world: World) -> None:
 
 
 def test_a_configuration_is_its_base_and_what_it_says_and_what_the_flags_say(tmp_path: Path) -> None:
-    from sft.settings import read, resolved
+    from layered_yaml import resolved
+    from sft.settings import read
 
     (tmp_path / "base.yaml").write_text("model: m\nname: base\nsample: ${name}\ncases: d/${sample}\nseed: 1\n")
     (tmp_path / "row.yaml").write_text("base: base.yaml\nname: row\nseed: 2\n")

@@ -125,6 +125,7 @@ class Writer(ThreadingHTTPServer):
             "The findings of this course leave room for one group alone, so it is that.",
         )
         self.golds: list[str] = []
+        self.seconds = 0.0
         Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -141,6 +142,7 @@ class _Answer(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
         gold = re.search("^DRG: (.*)$", request, re.MULTILINE)[1]
         self.server.golds.append(gold)
+        time.sleep(self.server.seconds)
         if self.server.refuse in gold:
             return self._say(400, {"error": {"message": "no"}})
         message = {"role": "assistant", "content": completion("drg", self.server.reasoning, gold)}
@@ -188,6 +190,22 @@ def test_cases_that_the_server_fails_on_are_kept_for_the_next_run(
     assert [trace["ground_truth"] for trace in traces] == golds
     assert all(trace["accepted"] and trace["answer"] == trace["ground_truth"] for trace in traces)
     assert f"cases with a trace: {len(golds)} of {len(golds)}" in capsys.readouterr().out
+
+
+def test_stopped_by_ctrl_c_it_asks_a_server_for_nothing_more(world: World, writer: Writer, tmp_path: Path) -> None:
+    writer.seconds = 0.5
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sft.traces", *words(world, tmp_path, *asking(writer), "--concurrency", 4)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
+    )
+    while not list(tmp_path.glob("draws/00/part-*.parquet")) and process.poll() is None:
+        time.sleep(0.05)
+    asked = len(writer.golds)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert len(writer.golds) <= asked + 4 < len(schema.golds(world.data / "drg/test.parquet"))
 
 
 def test_rejected_traces_are_drawn_again_and_counted_by_reason(world: World, writer: Writer, tmp_path: Path) -> None:
