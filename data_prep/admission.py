@@ -1,7 +1,7 @@
 """Cut a discharge summary down to what is known at admission: eight sections, in the order of DeepICD-R1.
 
-    sections = admission.find(text, "fixed")   # eight texts, "" where a section is missing
-    admission.note(sections)                   # the admission note; None without complaint, illness and history
+    admission.note(text, "fixed")   # the admission note; None without complaint, illness and history
+    admission.find(text, "fixed")   # its eight sections, "" where one is missing
 
 `published` finds a section wherever its name and a colon stand and ends it at the first blank line that some words and
 a colon follow: an inner paragraph such as "In the ED, initial vitals were:" cuts it, an exam at discharge after a
@@ -13,8 +13,10 @@ nothing else of the admission, only the medications on admission are taken.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+
+from data_prep.sections import unwrapped
 
 SECTIONS = (
     "chief complaint",
@@ -62,10 +64,8 @@ FROM_RESULTS = (
 ALONE = {name for name in FROM_RESULTS if " " in name}
 DROPPED, LATER = "dropped", "dropped, and nothing but the medications on admission follows"
 BLANKED = "___"
-# Any line that may be a heading: up to 45 characters, and a colon or nothing after them.
-LINE = re.compile(r"\n([^\n:]{1,45}+)(:|(?=\n)|\Z)")
+SHORTEST, LONGEST = len("\nd/c:"), 45  # letters of a line that opens an exam at discharge, without its colon
 USUAL = "\nMedications on Admission:"
-HOME = re.compile(r"\n[ \t]*((?:home|med|admission|___)[^\n:]{0,40}+):", re.I)
 
 _THING = r"(?:(?:physical|exam|examination|pe|vitals?|signs|vs|labs?|laboratory|weight|wt)\b[^\w]*)"
 _WHEN = r"(?:on|at|upon|prior\s+to|before|(?:day|time|date)\s+of)\b\s*"
@@ -93,20 +93,36 @@ def _headings() -> dict[str, str]:
     return unclear | {name: min(sections) for name, sections in blanked.items() if len(sections) == 1} | plain
 
 
+def _any_of(names: Iterable[str]) -> str:
+    """A pattern for these names in any case, told apart letter by letter: to try 150 names at every line takes long."""
+    tails: dict[str, list[str]] = {}
+    for name in names:
+        tails.setdefault(name[:1], []).append(name[1:])
+    ends = tails.pop("", None)
+    branches = []
+    for letter, rest in tails.items():
+        one = f"[{letter}{letter.upper()}]" if letter.isalpha() else r"[^\S\n]+" if letter == " " else re.escape(letter)
+        branches.append(one + _any_of(rest))
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
+
+
 HEADINGS = _headings()
+HEADING = re.compile(rf"\n[^\S\n]*+{_any_of(HEADINGS)}[^\S\n]*+(?::|(?=\n)|\Z)")
 _UPPER = [section.upper() for section in SECTIONS]
 
 
 def find(text: str, mode: str) -> list[str]:
     """The eight sections, each as one line."""
-    return _published(text) if mode == "published" else _fixed(text)
+    return _published(text) if mode == "published" else [unwrapped(section) for section in _fixed(text)]
 
 
-def note(sections: Sequence[str]) -> str | None:
+def note(text: str, mode: str) -> str | None:
     """The admission note, or None where it would say nothing of the reason for the stay."""
+    sections = _published(text) if mode == "published" else _fixed(text)
     if not any(sections[:NEEDED]):
         return None
-    return "\n\n".join(f"{name}: {said}".rstrip() for name, said in zip(_UPPER, sections, strict=True))
+    titled = [f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)]
+    return "\n\n".join(titled) if mode == "published" else unwrapped(*titled)
 
 
 def _published(text: str) -> list[str]:
@@ -119,52 +135,59 @@ def _published(text: str) -> list[str]:
 
 
 def _fixed(text: str) -> list[str]:
-    text = f"\n{text}"
-    found: dict[str, str] = {}
+    if text[: text.find("\n") + 1].strip() or "\n" not in text:
+        text = f"\n{text}"  # a heading can stand in the first line
+    found: dict[str, tuple[int, int]] = {}
     inside, start = DROPPED, 0
-    for match in LINE.finditer(text):
-        opens = _opens(match[1], match[2])
+    for match in HEADING.finditer(text):
+        opens = _opens(match[0])
         if opens is None or opens in found or opens == inside:
             continue  # no heading, or a section named again: no border
         if inside in SPELLINGS:
-            found[inside] = text[start : match.start()]
+            found[inside] = start, match.start()
         inside, start = opens, match.end()
         if opens == LATER:
             found.setdefault(HOME_DRUGS, _home_drugs(text, start))
             break
     if inside in SPELLINGS:
-        found[inside] = text[start:]
-    if (exam := found.get(EXAM)) and (leaves := DISCHARGE_EXAM.search(exam)):
-        found[EXAM] = exam[: leaves.start()]
-    return [_line(found[section]) if section in found else "" for section in SECTIONS]
+        found[inside] = start, len(text)
+    return [_known_at_admission(name, text, *found[name]).strip() if name in found else "" for name in SECTIONS]
 
 
-def _home_drugs(text: str, start: int) -> str:
-    """The medications on admission, where they stand after this place."""
+def _home_drugs(text: str, start: int) -> tuple[int, int]:
+    """Where the medications on admission begin and end, looked for after this place."""
     if (usual := text.find(USUAL, start)) >= 0:  # to search for every spelling takes many times longer
         begin = usual + len(USUAL)
     else:
-        named = (match.end() for match in HOME.finditer(text, start) if _opens(match[1], ":") == HOME_DRUGS)
-        begin = next(named, len(text))
-    lines = LINE.finditer(text, begin)
-    ends = (line.start() for line in lines if _opens(line[1], line[2]) in (DROPPED, LATER))
-    return text[begin : next(ends, len(text))]
+        headings = HEADING.finditer(text, start)
+        begin = next((each.end() for each in headings if _opens(each[0]) == HOME_DRUGS), len(text))
+    for border in HEADING.finditer(text, begin):
+        if _opens(border[0]) in (DROPPED, LATER):
+            return begin, border.start()
+    return begin, len(text)
+
+
+def _known_at_admission(section: str, text: str, begin: int, end: int) -> str:
+    """A section up to a line that opens an exam at discharge: outside the exam, only a short one with a colon does."""
+    text = text[begin:end]
+    if len(text) < SHORTEST:
+        return text
+    lower = text.lower()
+    place = lower.find("discharge")
+    if section == EXAM and (place >= 0 or "d/c" in lower or "dc" in lower):
+        leaves = DISCHARGE_EXAM.search(text)
+        return text[: leaves.start()] if leaves else text
+    while place >= 0:
+        start, colon = lower.rfind("\n", 0, place), lower.find(":", place)
+        line = lower[start:colon] if start >= 0 and colon >= 0 else ""
+        if 1 < len(line) <= LONGEST + 1 and not set(line[1:]) & {"\n", ":"} and DISCHARGE_EXAM.match(f"{line}:"):
+            return text[:start]
+        place = lower.find("discharge", place + 1)
+    return text
 
 
 @lru_cache(maxsize=1 << 16)
-def _opens(heading: str, colon: str) -> str | None:
-    """What the words before a colon, or a whole line without one, open; None: they are no heading."""
-    name = " ".join(heading.lower().split())
-    if not colon and name not in ALONE:
-        return None
-    return HEADINGS.get(name) or (DROPPED if "discharge" in name and DISCHARGE_EXAM.match(f"\n{name}:") else None)
-
-
-def _line(text: str) -> str:
-    """The text with every run of white space as one space."""
-    flat = text.replace("\n", " ")
-    if not flat.isascii() or not flat.isprintable():
-        return " ".join(text.split())
-    while "  " in flat:  # few and short: faster than to split and join
-        flat = flat.replace("  ", " ")
-    return flat.strip()
+def _opens(line: str) -> str | None:
+    """What a line that HEADING found opens; None for a name that is a heading with its colon only."""
+    name = " ".join(line.rstrip(":").lower().split())
+    return HEADINGS[name] if line.endswith(":") or name in ALONE else None

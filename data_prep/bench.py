@@ -9,13 +9,15 @@ the notes, and so the bytes of each further kept note; and the rate of the token
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 from pyarrow import csv
 
@@ -24,6 +26,7 @@ from data_prep import mimic
 
 BLOCK = 8 << 20
 REPEAT = 3  # the fastest of so many
+EVERY = 0.02  # seconds between two looks at the memory
 MOST_RATIO, MOST_BYTES = 3.0, 2 * 10**9
 QUOTED = csv.ParseOptions(newlines_in_values=True)
 BLOCKS = csv.ReadOptions(block_size=BLOCK)
@@ -53,37 +56,41 @@ pandas.read_csv(sys.argv[1])
 }
 
 
-def measure(words: list[str]) -> tuple[float, int]:
-    """Wall-clock seconds and peak bytes of one Python process."""
+def seconds(words: list[str]) -> float:
+    """Wall-clock seconds of one Python process."""
+    start = time.perf_counter()
+    with started(words) as child:
+        child.wait()
+    return time.perf_counter() - start
+
+
+def peak(words: list[str]) -> int:
+    """Most bytes that a Python process and its helpers held at once, by a look at them every now and then."""
+    most = 0
+    with started(words) as child:
+        while child.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                family = [main := psutil.Process(child.pid), *main.children(recursive=True)]
+                most = max(most, sum(process.memory_info().rss for process in family))
+            time.sleep(EVERY)
+    return most
+
+
+@contextmanager
+def started(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process; one that fails is a UserError with its last words."""
     with tempfile.TemporaryFile() as log:
-        start = time.perf_counter()
         child = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log)
-        _, status, usage = os.wait4(child.pid, 0)
-        took = time.perf_counter() - start
-        if os.waitstatus_to_exitcode(status):
+        yield child
+        if child.wait():
             log.seek(0)
             raise UserError(f"python {' '.join(words)} failed: {log.read().decode().splitlines()[-1]}")
-    return took, usage.ru_maxrss * 1024
 
 
-def prepare(task: str, folder: Path, out: Path, *options: str) -> tuple[float, int]:
-    """The same of data_prep.drg or data_prep.icd."""
-    words = [
-        "-m",
-        f"data_prep.{task}",
-        "--hosp",
-        str(folder / "hosp"),
-        "--note",
-        str(folder / "note"),
-        "--out",
-        str(out),
-    ]
-    return measure([*words, *options])
-
-
-def read(reader: str, path: Path) -> tuple[float, int]:
-    """The same of a reader."""
-    return measure(["-c", READERS[reader], str(path)])
+def preparation(task: str, folder: Path, out: Path, *options: str) -> list[str]:
+    """The words of data_prep.drg or data_prep.icd on a MIMIC."""
+    places = ("--hosp", folder / "hosp", "--note", folder / "note", "--out", out)
+    return ["-m", f"data_prep.{task}", *map(str, places), *options]
 
 
 def kept_notes(task: str, out: Path) -> int:
@@ -132,23 +139,26 @@ def main(argv: list[str] | None = None) -> None:
         if not path.exists():
             raise UserError(f"{path} does not exist; --mimic names a folder with hosp/ and note/")
         half, half_out = half_of(folder, Path(place) / "half"), Path(place) / "half_data"
-        reading = {name: min(read(name, path)[0] for _ in range(REPEAT)) for name in READERS}
+        reading = {name: min(seconds(["-c", READERS[name], str(path)]) for _ in range(REPEAT)) for name in READERS}
         for name, fastest in reading.items():
             print(f"{name:<24} {fastest:8.2f} s")
         worst, most = 0.0, 0
         for task in TASKS:
-            _, half_peak = prepare(task, half, half_out)
-            runs = [prepare(task, folder, out) for _ in range(REPEAT)]
-            took, peak = min(run[0] for run in runs), max(run[1] for run in runs)
+            words = preparation(task, folder, out)
+            took, whole = min(seconds(words) for _ in range(REPEAT)), peak(words)
+            part = peak(preparation(task, half, half_out))
             kept = kept_notes(task, out)
-            ratio, further = took / min(reading.values()), (peak - half_peak) / (kept - kept_notes(task, half_out))
+            ratio, further = took / min(reading.values()), (whole - part) / (kept - kept_notes(task, half_out))
             print(f"data_prep.{task:<14} {took:8.2f} s  {ratio:.2f} times the fastest reader, {kept:,} notes kept")
-            print(f"{'peak memory':<24} {peak / 1e6:8.0f} MB, {further:,.0f} bytes for each further kept note")
-            worst, most = max(worst, ratio), max(most, peak)
+            print(f"{'peak memory':<24} {whole / 1e6:8.0f} MB, {further:,.0f} bytes for each further kept note")
+            worst, most = max(worst, ratio), max(most, whole)
             if options.tokenizer:
                 small = synthesize(Path(place) / "small", TOKENIZED, options.words)
-                with_tokenizer = prepare(task, small, out, "--tokenizer", options.tokenizer)[0]
-                rate = TOKENIZED / max(1e-9, with_tokenizer - prepare(task, small, out)[0])
+                with_it, without = (
+                    preparation(task, small, out, "--tokenizer", options.tokenizer),
+                    preparation(task, small, out),
+                )
+                rate = TOKENIZED / max(1e-9, seconds(with_it) - seconds(without))
                 print(f"{'tokenizer':<24} {rate:8.0f} notes a second beside that, on one process")
     if options.check and (worst > MOST_RATIO or most > MOST_BYTES):
         raise UserError(

@@ -1,12 +1,16 @@
 """Cut a note, from its end, so that the whole templated prompt fits a tokenizer's budget; never the instructions."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+from tqdm import tqdm
+
 from commands import UserError
 from data_prep import prompts
+
+AT_ONCE = 1000  # notes that the tokenizer is given
 
 
 class Fitted(NamedTuple):
@@ -15,6 +19,14 @@ class Fitted(NamedTuple):
     note: str
     tokens: int | None
     truncated: bool
+
+
+class Texts(NamedTuple):
+    """The same of all notes, as columns."""
+
+    notes: pa.Array
+    tokens: pa.Array
+    cut: pa.Array
 
 
 class Fit:
@@ -48,12 +60,17 @@ class Fit:
         return [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
-def add_arguments(arguments: argparse.ArgumentParser, most: int) -> None:
-    """--tokenizer and --max-prompt-tokens."""
-    arguments.add_argument(
-        "--tokenizer", help="a model whose tokenizer counts the prompt and fits the note to the budget"
-    )
-    arguments.add_argument("--max-prompt-tokens", type=int, default=most, help=f"the budget (default {most})")
+def fitted(notes: pa.Array, prompt: prompts.Prompt, fit: Fit | None) -> Texts:
+    """Every note, cut where the budget of the tokenizer demands it; without one, as it is and not counted."""
+    if fit is None:
+        return Texts(notes, pa.nulls(len(notes), pa.int64()), pa.repeat(False, len(notes)))
+    found: list[Fitted] = []
+    with tqdm(total=len(notes), unit=" notes", desc="tokenizer") as bar:
+        for start in range(0, len(notes), AT_ONCE):
+            found += fit.notes(prompt, notes[start : start + AT_ONCE].to_pylist())
+            bar.update(len(found) - bar.n)
+    said, tokens, cut = zip(*found, strict=True)
+    return Texts(pa.array(said, notes.type), pa.array(tokens, pa.int64()), pa.array(cut))
 
 
 def load(model: str | None, most: int) -> Fit | None:

@@ -9,16 +9,13 @@ manifest.json. All parquet files share one schema (data_prep.schema); SFT joins 
 
 from argparse import Namespace
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from tqdm import tqdm
 
-from commands import UserError, parser, run, whole_folder
-from data_prep import budget, drg_cohort, drg_titles, manifest, prompts, rows, schema, sections, splits
+from commands import UserError, run, whole_folder
+from data_prep import budget, drg_cohort, drg_titles, manifest, preparation, rows, sections, splits
 from data_prep.drg_cohort import Cohort
 
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
@@ -26,8 +23,6 @@ PARTS = (90, 10)  # train and test, in %
 COLD_SHARE, SMALL_SHARE = 0.01, 0.2
 SFT_SHARES = (50, 75, 90, 95)
 TEST_SMALL = 500
-ROW_GROUP = 10_000
-WRITERS = 2  # files written at once: compression takes most of the time, and memory grows with them
 # What the papers count, and on which releases.
 PAPER_RELEASES = {"hosp": "2.0", "note": "Note 2.2"}
 PAPER = {"train": 236_192, "test": 26_244, "titles": 738, "cold": 2_362, "small": 46_758}
@@ -80,66 +75,26 @@ def unlike_the_authors(releases: dict[str, str], own: bool) -> Iterator[str]:
         yield "the published cohort used a mapping of its authors; without --drg-map the matcher takes its place"
 
 
-class Fitted(NamedTuple):
-    """The notes as the prompts have them, and what the tokenizer counted (None without one)."""
-
-    notes: pa.Array
-    tokens: pa.Array | None = None
-    cut: pa.Array | None = None
-
-
-def fitted(cases: Cohort, prompt: prompts.Prompt, fit: budget.Fit | None) -> Fitted:
-    """Every course once, cut where the budget of the tokenizer demands it."""
-    if fit is None:
-        return Fitted(cases.courses)
-    found: list[budget.Fitted] = []
-    with tqdm(total=len(cases.courses), unit=" notes", desc="tokenizer") as bar:
-        for start in range(0, len(cases.courses), 1000):
-            found += fit.notes(prompt, cases.courses[start : start + 1000].to_pylist())
-            bar.update(len(found) - bar.n)
-    notes, tokens, cut = (pa.array(column) for column in zip(*found, strict=True))
-    return Fitted(notes.cast(pa.large_string()), tokens, cut)
-
-
-def row_groups(
-    cases: Cohort, chosen: splits.Rows, split: str, texts: Fitted, prompt: prompts.Prompt
-) -> Iterator[pa.Table]:
-    """The rows of one file, a row group at a time: all files together would be many times the cohort."""
-    for start in range(0, len(chosen), ROW_GROUP):
-        part = chosen[start : start + ROW_GROUP]
-        at = pa.array(cases.at[part])
-        columns = rows.Cases(
-            part, cases.hadm_id[part], cases.subject_id[part], texts.notes.take(at), cases.titles(part)
+def row_files(cases: Cohort, files: dict[str, splits.Rows]) -> dict[str, tuple[str, rows.Cases]]:
+    """Split and rows of every file."""
+    return {
+        name: (
+            "test" if name.startswith("test") else "train",
+            rows.Cases(part, cases.hadm_id[part], cases.subject_id[part], cases.at[part], cases.titles(part)),
         )
-        table = rows.table("mimic_drg", split, columns, prompt, None)
-        if texts.tokens is not None:
-            counted = {"prompt_tokens": texts.tokens.take(at), "note_truncated": texts.cut.take(at)}
-            info = table["extra_info"].combine_chunks()
-            fields = list(info.type)
-            values = [counted.get(field.name, value) for field, value in zip(fields, info.flatten(), strict=True)]
-            place = table.schema.get_field_index("extra_info")
-            table = table.set_column(
-                place, table.schema.field(place), pa.StructArray.from_arrays(values, fields=fields)
-            )
-        yield table
+        for name, part in files.items()
+    }
 
 
 def compare(cases: Cohort, files: dict[str, splits.Rows], train: splits.Rows) -> dict[str, Any]:
     """Our counts beside the papers'."""
     ours = {"train": len(train), "test": len(files["test"]), "titles": len(np.unique(cases.number))}
     ours |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
-    for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}  the papers: {PAPER[name]:,}")
-    return {name: {"ours": count, "paper": PAPER[name]} for name, count in ours.items()}
+    return preparation.compare(ours, PAPER)
 
 
 def parse(argv: list[str] | None) -> Namespace:
-    arguments = parser(
-        __doc__, "python -m data_prep.drg --hosp data/synthetic/hosp --note data/synthetic/note --out data"
-    )
-    arguments.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
-    arguments.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
-    arguments.add_argument("--out", type=Path, required=True, help="DATA_DIR; files go to OUT/drg")
+    arguments = preparation.flags(__doc__, "drg", 4096)
     arguments.add_argument(
         "--split", choices=list(splits.SPLITS), default="stable",
         help="published: the authors' rows, by admission; stable (default): the same rule, any sort; patient: no "
@@ -158,8 +113,6 @@ def parse(argv: list[str] | None) -> Namespace:
         "--small-shares", type=int, nargs="+", default=list(SFT_SHARES), metavar="P",
         help=f"SFT shares of the splits of DRG-Small, in %% (default {' '.join(map(str, SFT_SHARES))})",
     )  # fmt: skip
-    arguments.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
-    budget.add_arguments(arguments, 4096)
     options = arguments.parse_args(argv)
     for share in options.small_shares:
         if not 1 <= share <= 99:
@@ -171,43 +124,29 @@ def parse(argv: list[str] | None) -> Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    prompt = prompts.load("drg", options.prompt_dir)
-    fit = budget.load(options.tokenizer, options.max_prompt_tokens)
+    prompt, fit, kept = preparation.load("drg", options, argv)
     own = drg_titles.read_map(options.drg_map)
     titles = drg_titles.Titles(own, matcher=options.split != "published" or options.drg_map is None)
-    kept = manifest.Manifest("drg", {"command": manifest.command("data_prep.drg", argv), "releases": {}})
     cases = drg_cohort.cohort(options.hosp, options.note, options.sections, titles, kept)
     if options.split == "published":
         for sentence in unlike_the_authors(kept.facts["releases"], bool(options.drg_map)):
             kept.say(sentence)
     train, test = divided(options.split, cases, options.note, kept)
     files = samples(cases.number, train, test, sorted(set(options.small_shares)), kept)
-    kept.facts["sections"] = options.sections
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": PARTS[1] / sum(PARTS)}
     kept.facts["counts"] = compare(cases, files, train)
     kept.facts["labels"] = {
         "train": drg_cohort.label_counts(cases.number[train]),
         "test": drg_cohort.label_counts(cases.number[test]),
     }
-    kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
-    kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
-    texts = fitted(cases, prompt, fit)
+    builder = rows.Builder("mimic_drg", prompt, budget.fitted(cases.courses, prompt, fit))
     with whole_folder(options.out / "drg") as folder:
-
-        def write(name: str) -> None:
-            split = "test" if name.startswith("test") else "train"
-            parts = row_groups(cases, files[name], split, texts, prompt)
-            schema.write_parts(parts, folder / f"{name}.parquet", schema.RL)
-
-        with ThreadPoolExecutor(WRITERS) as pool, tqdm(total=len(files), unit=" files", desc="parquet") as bar:
-            for _ in pool.map(write, sorted(files, key=lambda name: -len(files[name]))):
-                bar.update()
+        rows.write_files(folder, builder, row_files(cases, files))
         for name, chosen in files.items():
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
         titles.write_review(folder / drg_cohort.REVIEW)
         kept.write(folder)
-    print(f"{len(train):,} training and {len(test):,} test rows in {options.out / 'drg'}")
-    print(f"releases: hosp {kept.facts['releases']['hosp']}, note {kept.facts['releases']['note']}")
+    preparation.say_where(options.out / "drg", {"training": len(train), "test": len(test)}, kept)
 
 
 if __name__ == "__main__":

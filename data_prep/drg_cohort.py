@@ -1,6 +1,5 @@
 """The DRG-LLaMA cohort: notes with a hospital course, joined with the MS-DRGs of their admissions."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,6 @@ from reward_fns import ms_drg
 MIN_WORDS = 40  # courses must have more
 ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
-NOBODY = -1  # an admission or patient that the notes do not name
 REVIEW = "descriptions.csv"  # where drg_titles lists how descriptions were read
 
 
@@ -62,9 +60,9 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
     for batch in batches:
         notes += batch.num_rows
         found = []
-        columns = (pc.fill_null(batch.column(0), NOBODY), pc.fill_null(batch.column(1), NOBODY), batch.column(2))
-        for hadm_id, subject_id, text in zip(*(column.to_pylist() for column in columns), strict=True):
-            course = sections.hospital_course(text or "", rules)
+        ids = [pc.fill_null(column, mimic.NOBODY).to_pylist() for column in batch.columns[:2]]
+        for hadm_id, subject_id, text in zip(*ids, mimic.strings(batch.column(2)), strict=True):
+            course = sections.hospital_course(text, rules)
             if course is None:
                 continue
             with_course += 1
@@ -72,7 +70,7 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
             if flat.count(" ", 0, ENOUGH) < MIN_WORDS and flat.count(" ") < MIN_WORDS:  # a space less than words
                 continue
             long += 1
-            digest = hashlib.blake2b(course.encode(), digest_size=16).digest()
+            digest = manifest.digest(course)
             if digest in seen:
                 continue
             seen.add(digest)
@@ -119,8 +117,6 @@ def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: 
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
     with mimic.ahead(mimic.notes(note, ("hadm_id", "subject_id", "text"))) as batches:
         rows = drgs(hosp, titles, kept)
-        import sklearn.model_selection  # noqa: F401 (for the splits, here because the notes are read meanwhile)
-
         found = courses(batches, rules, kept)
     order = np.argsort(rows.hadm_id, kind="stable")  # the rows of an admission stay in file order
     first, end = (np.searchsorted(rows.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))

@@ -9,24 +9,21 @@ manifest.json. extra_info.note is the admission note as the prompt has it.
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
-from commands import UserError, parser, run, sha256, whole_folder
-from data_prep import admission, budget, manifest, mimic, prompts, rows, schema, splits
+from commands import UserError, run, sha256, whole_folder
+from data_prep import admission, budget, helpers, manifest, mimic, preparation, rows, schema, splits
 from reward_fns import icd10
 
 SHARES = {"train": 70, "test": 20, "val": 10}
 SPLITS = {"stratified": splits.stratified, "patient": splits.patient}
 NIL = "NIL"  # the class of every prediction outside the label set
-ROW_GROUP = 10_000
-WRITERS = 2  # files written at once: compression takes most of the time
 # What the paper counts, on hosp 2.0 and Note 2.2.
 PAPER = {"cases": 93_142, "train": 65_228, "test": 18_654, "val": 9_260, "codes": 6_368, "categories": 1_115,
          "chapters": 21}  # fmt: skip
@@ -38,7 +35,7 @@ class Cohort(NamedTuple):
     hadm_id: np.ndarray
     subject_id: np.ndarray
     code: np.ndarray
-    note: pa.ChunkedArray
+    note: pa.Array
 
 
 def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
@@ -67,41 +64,47 @@ def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
     return codes
 
 
+def admission_notes(batch: pa.RecordBatch, mode: str) -> pa.RecordBatch:
+    """The admission notes of a batch of hadm_id, subject_id and text; one that says nothing of the stay is left out."""
+    notes = [admission.note(text, mode) for text in mimic.strings(batch.column(2))]
+    columns = [pc.fill_null(column, mimic.NOBODY) for column in batch.columns[:2]]
+    columns += [pa.array([note and manifest.digest(note) for note in notes], pa.binary(manifest.DIGEST))]
+    columns += [pa.array(notes, pa.large_string())]
+    return pa.record_batch(columns, ["hadm_id", "subject_id", "digest", "note"]).drop_null()
+
+
 def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort:
     """Every admission with a first ICD-10 diagnosis and an admission note, in the order of the notes."""
-    codes = principal(hosp, kept)
-    wanted = pa.array(codes, pa.int64())
-    ids: list[tuple[int, int]] = []
-    texts: list[pa.Array] = []
-    seen: set[int] = set()
-    total = coded = usable = 0
-    for batch in mimic.notes(note, ("hadm_id", "subject_id", "text")):
-        total += batch.num_rows
-        batch = batch.filter(pc.is_in(batch.column(0), wanted))
-        coded += batch.num_rows
-        found = []
-        for hadm_id, subject_id, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            body = admission.note(admission.find(text or "", mode))
-            if body is None:
-                continue
-            usable += 1
-            if hadm_id in seen:
-                continue
-            seen.add(hadm_id)
-            ids.append((hadm_id, subject_id))
-            found.append(body)
-        texts.append(pa.array(found, pa.string()))
+    total = coded = 0
+    with mimic.ahead(mimic.notes(note, ("hadm_id", "subject_id", "text"))) as batches:
+        codes = principal(hosp, kept)
+
+        def with_code() -> Iterator[pa.RecordBatch]:
+            nonlocal total, coded
+            for batch in batches:
+                has_code = [hadm_id in codes for hadm_id in batch.column(0).to_pylist()]
+                total, coded = total + len(has_code), coded + sum(has_code)
+                yield batch if all(has_code) else batch.filter(pa.array(has_code, pa.bool_()))
+
+        workers = helpers.wanted(note / mimic.DISCHARGE)
+        found = list(helpers.each(with_code(), partial(admission_notes, mode=mode), workers))
     kept.facts["releases"]["note"] = mimic.note_release(total)
     kept.step("first ICD-10 diagnosis", total, coded, "no first ICD-10 diagnosis for the admission")
-    kept.step("admission note", coded, usable, f"{', '.join(admission.SECTIONS[: admission.NEEDED])}: all empty")
-    kept.step("one note per admission", usable, len(ids), "a later note of the same admission")
-    if not ids:
+    usable = sum(batch.num_rows for batch in found)
+    needed = ", ".join(admission.SECTIONS[: admission.NEEDED])
+    kept.step("admission note", coded, usable, f"{needed}: all empty")
+    if not usable:
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
-    bodies = pa.chunked_array(texts)
-    if copies := len(ids) - pc.count_distinct(bodies).as_py():
+    cases = pa.Table.from_batches(found)
+    first = np.sort(np.unique(cases["hadm_id"].to_numpy(), return_index=True)[1])
+    kept.step("one note per admission", usable, len(first), "a later note of the same admission")
+    if len(first) < usable:
+        cases = cases.take(pa.array(first))
+    if copies := len(first) - pc.count_distinct(cases["digest"]).as_py():
         kept.say(f"{copies} admission notes equal an earlier one; they stay: the paper names no rule against them")
-    hadm_ids, subject_ids = (np.array(column, np.int64) for column in zip(*ids, strict=True))
-    return Cohort(hadm_ids, subject_ids, np.array([codes[hadm_id] for hadm_id, _ in ids]), bodies)
+    hadm_id, subject_id = (cases[name].to_numpy() for name in ("hadm_id", "subject_id"))
+    code = np.array([codes[each] for each in hadm_id.tolist()])
+    return Cohort(hadm_id, subject_id, code, cases["note"].combine_chunks())
 
 
 def labels(codes: list[str]) -> dict[str, list[str]]:
@@ -140,22 +143,12 @@ def divided(cases: Cohort, kind: str, kept: manifest.Manifest) -> dict[str, np.n
     return found
 
 
-def row_groups(
-    name: str, cases: Cohort, chosen: np.ndarray, prompt: prompts.Prompt, fit: budget.Fit | None
-) -> Iterator[pa.Table]:
-    """The rows of one split, a row group at a time, so that memory does not grow with the tokenizer's work."""
-    for start in range(0, len(chosen), ROW_GROUP):
-        at = chosen[start : start + ROW_GROUP]
-        notes = cases.note.take(pa.array(at)).combine_chunks()
-        columns = rows.Cases(at, cases.hadm_id[at], cases.subject_id[at], notes, cases.code[at].tolist())
-        yield rows.table("mimic_icd", name, columns, prompt, fit, schema.ICD)
-
-
-def counting(groups: Iterator[pa.Table], bar: tqdm) -> Iterator[pa.Table]:
-    """The same tables, each counted in a progress bar."""
-    for group in groups:
-        yield group
-        bar.update(group.num_rows)
+def row_files(cases: Cohort, parts: dict[str, np.ndarray]) -> dict[str, tuple[str, rows.Cases]]:
+    """Split and rows of every file."""
+    return {
+        name: (name, rows.Cases(at, cases.hadm_id[at], cases.subject_id[at], at, cases.code[at].tolist()))
+        for name, at in parts.items()
+    }
 
 
 def counted(codes: np.ndarray) -> dict[str, int]:
@@ -169,56 +162,36 @@ def compare(cases: Cohort, parts: dict[str, np.ndarray], levels: dict[str, list[
     ours = {"cases": len(cases.code), **{name: len(part) for name, part in parts.items()}}
     ours |= {"codes": len(levels["code"]) - 1, "categories": len(levels["category"]) - 1}
     ours |= {"chapters": len(levels["chapter"])}
-    for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}  the paper: {PAPER[name]:,}")
-    return {name: {"ours": count, "paper": PAPER[name]} for name, count in ours.items()}
+    return preparation.compare(ours, PAPER)
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(
-        __doc__, "python -m data_prep.icd --hosp data/synthetic/hosp --note data/synthetic/note --out data"
-    )
-    arguments.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
-    arguments.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
-    arguments.add_argument("--out", type=Path, required=True, help="DATA_DIR; files go to OUT/icd")
+    arguments = preparation.flags(__doc__, "icd", 2048)
     arguments.add_argument(
         "--split", choices=list(SPLITS), default="stratified", help="by admission, or no patient in two splits"
     )
     arguments.add_argument(
         "--sections", choices=admission.MODES, default="fixed", help="how admission notes are cut out (default fixed)"
     )
-    arguments.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
-    budget.add_arguments(arguments, 2048)
     options = arguments.parse_args(argv)
-    prompt = prompts.load("icd", options.prompt_dir)
-    fit = budget.load(options.tokenizer, options.max_prompt_tokens)
-    kept = manifest.Manifest("icd", {"command": manifest.command("data_prep.icd", argv), "releases": {}})
+    prompt, fit, kept = preparation.load("icd", options, argv)
     cases = cohort(options.hosp, options.note, options.sections, kept)
     codes = sorted(set(cases.code.tolist()))
     levels, known = labels(codes), answerable(options.hosp, codes, kept)
     parts = divided(cases, options.split, kept)
-    kept.facts["sections"] = options.sections
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "shares": SHARES}
     kept.facts["counts"] = compare(cases, parts, levels)
     kept.facts["labels"] = {name: counted(cases.code[part]) for name, part in parts.items()}
-    kept.facts["prompts"] = prompts.hashes(options.prompt_dir)
-    kept.facts["max_prompt_tokens"] = options.max_prompt_tokens if fit else None
+    builder = rows.Builder("mimic_icd", prompt, budget.fitted(cases.note, prompt, fit), schema.ICD)
     with whole_folder(options.out / "icd") as folder:
-        with tqdm(total=len(cases.code), unit=" rows", desc="parquet") as bar, ThreadPoolExecutor(WRITERS) as pool:
-
-            def write(name: str) -> None:
-                groups = row_groups(name, cases, parts[name], prompt, fit)
-                schema.write_parts(counting(groups, bar), folder / f"{name}.parquet", schema.ICD)
-
-            list(pool.map(write, parts))
+        rows.write_files(folder, builder, row_files(cases, parts))
         for name, chosen in parts.items():
             kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")
         kept.facts["sha256"] = {name: sha256(folder / name) for name in ("codes.txt", "labels.json")}
         kept.write(folder)
-    print(", ".join(f"{len(part):,} {name}" for name, part in parts.items()) + f" rows in {options.out / 'icd'}")
-    print(f"releases: hosp {kept.facts['releases']['hosp']}, note {kept.facts['releases']['note']}")
+    preparation.say_where(options.out / "icd", {name: len(part) for name, part in parts.items()}, kept)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -57,6 +59,8 @@ RELEASES = {
 NOTE_RELEASES = {"Note 2.2": (331_793, 331_794)}  # counted, and as PhysioNet's page says
 UNKNOWN = "unknown or synthetic"
 
+DISCHARGE = "discharge.csv.gz"
+NOBODY = -1  # an admission or patient that a note does not name
 NOTE_TYPES = ("DS", "AD")  # discharge summaries and addenda to them
 
 BLOCK = 8 << 20
@@ -85,7 +89,7 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
 
 def notes(note: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
-    path, before = note / "discharge.csv.gz", 0
+    path, before = note / DISCHARGE, 0
     for batch in batches(path, (*columns, "note_type")):
         known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
         if (place := pc.index(known, False).as_py()) >= 0:
@@ -95,6 +99,15 @@ def notes(note: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None,
             )
         before += batch.num_rows
         yield batch.select(list(columns))
+
+
+def strings(column: pa.Array) -> Iterator[str]:
+    """The texts of a string column, "" for null, one at a time: all at once they would not fit the caches."""
+    _, offsets, data = pc.fill_null(column, "").buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1].tolist() if offsets else [0]
+    letters = memoryview(data or b"")
+    for start, end in pairwise(ends):
+        yield str(letters[start:end], "utf-8")
 
 
 @contextmanager

@@ -57,7 +57,13 @@ TRACES = pa.schema(
     ]
 )
 
-FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6"}
+# Columns whose values recur; for all others, notes above all, a dictionary and statistics only take time.
+RECURRING = [
+    "data_source", "prompt.list.element.role", "ability", "reward_model.style", "reward_model.ground_truth",
+    "extra_info.split", "task", "style", "ground_truth", "answer",
+]  # fmt: skip
+FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "use_dictionary": RECURRING}
+FORMAT["write_statistics"] = RECURRING
 Rows = pa.Table | Iterable[Mapping[str, Any]]
 
 

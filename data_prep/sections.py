@@ -14,7 +14,8 @@ AFTER = re.compile(
     r"|Instructions)|___ (?:Medications|Disposition)|Facility) *:",
     re.IGNORECASE | re.MULTILINE,
 )
-SPACES = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
+SPACES = re.compile("   *")  # two or more; with two letters to look for, it is found twice as fast as "  +"
+BETWEEN, OTHER_SPACES = "\v\v", "\t\f\r\x1c\x1d\x1e\x1f"  # white space of ASCII that notes hardly have
 RULES = ("published", "lenient")
 
 
@@ -42,14 +43,20 @@ def hospital_course(text: str, rules: str = "published") -> str | None:
     return None
 
 
-def unwrapped(text: str) -> str:
-    """The text with every run of white space as one space: undoes the hard wrap at 70 columns."""
-    if not text.isascii():
-        return " ".join(text.split())
-    flat = text.encode().translate(SPACES).strip()  # several times faster than to split and join
-    while b"  " in flat:
-        flat = flat.replace(b"  ", b" ")
-    return flat.decode()
+def unwrapped(*texts: str) -> str:
+    """Each text with every run of white space as one space, which undoes the hard wrap; a blank line between them."""
+    whole = BETWEEN.join(texts)
+    if (
+        not whole.isascii()
+        or whole.count("\v") > len(BETWEEN) * (len(texts) - 1)
+        or any(map(whole.__contains__, OTHER_SPACES))
+    ):
+        return "\n\n".join(" ".join(text.split()) for text in texts)
+    # several times faster than to split and join, which makes a string of every word
+    flat = whole.replace("\n", " ").strip()
+    if flat.rfind("  ") >= 0:  # found in half the time that `in` takes
+        flat = SPACES.sub(" ", flat)
+    return flat.replace("\v", "\n")
 
 
 def _first(text: str, words: tuple[str, ...], start: int) -> int:

@@ -3,8 +3,9 @@
     train, test = splits.patient(labels, subjects, (90, 10)).parts
     train, test, val = splits.stratified(labels, subjects, (70, 20, 10)).parts
 
-Rows are arrays of row numbers; shares are whole numbers in proportion. scikit-learn's `train_test_split` does the
-drawing; what it refuses (a label with one row, fewer places than labels) is done without stratification and said.
+Rows are arrays of row numbers; shares are whole numbers in proportion. Rows are drawn as scikit-learn's
+`train_test_split` draws them; what it refuses (a label with one row, fewer places than labels) is done without
+stratification and said.
 """
 
 import heapq
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import quicksort
+from data_prep import quicksort, shuffle_split
 
 SEED = 42
 
@@ -39,17 +40,15 @@ class Division(NamedTuple):
 
 def draw(rows: Rows, labels: np.ndarray, share: float, seed: int = SEED) -> Sample:
     """Draw this share of the rows (rounded up), stratified by label; `labels` are of all rows, not of these only."""
-    from sklearn.model_selection import train_test_split
-
     places = math.ceil(len(rows) * share)
     if places == 0 or places >= len(rows):
         return Sample(rows[:places], rows[places:], f"too few rows ({len(rows)}) to divide")
     strata, alone = strata_of(labels[rows])
     if min(places, len(rows) - places) < len(np.unique(strata)):
-        rest, drawn = train_test_split(rows, test_size=places, random_state=seed)
+        rest, drawn = shuffle_split.plain(rows, places, seed)
         said = f"not stratified: {places} of {len(rows)} rows for {len(np.unique(labels[rows]))} labels"
         return Sample(drawn, rest, said)
-    rest, drawn = train_test_split(rows, test_size=share, random_state=seed, stratify=strata)
+    rest, drawn = shuffle_split.stratified(rows, strata, places, seed)
     return Sample(drawn, rest, f"{alone} labels with one row are drawn as if they were one label" if alone else "")
 
 

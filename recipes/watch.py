@@ -4,16 +4,16 @@ verl's driver waits for ever when a vLLM worker dies. Its workers are no childre
 they are found by making this process the one that inherits orphans: everything a run starts stays below it.
 """
 
-import ctypes
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass, field
 
 import psutil
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+from commands import prctl
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DEATH_GRACE = 15.0  # seconds in which a run that ends by itself may outlive its workers
 STOP_GRACE = 30.0  # seconds a worker may stand stopped (SIGSTOP, a debugger)
 IDLE_CORES = 0.15  # all processes together use less than this only when they wait for each other
@@ -23,12 +23,7 @@ DAEMONS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray st
 
 def adopt_orphans() -> None:
     """Make processes below this one, whose parents end, children of this one (Linux)."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent() -> None:
-    """For a child, before it starts: end when the parent is killed, so that no run outlives its launcher."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_descendants(grace: float = 5.0) -> None:
@@ -152,8 +147,3 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -163,7 +163,7 @@ def test_a_last_section_is_kept_unless_published() -> None:
 
 
 def test_procedure_results_and_course_never_reach_the_note() -> None:
-    note = admission.note(admission.find(NOTE, "fixed"))
+    note = admission.note(NOTE, "fixed")
     assert note is not None
     for leak in ("Stent", "stent", "BLOOD", "walking"):
         assert leak not in note
@@ -171,15 +171,15 @@ def test_procedure_results_and_course_never_reach_the_note() -> None:
 
 def test_the_note_has_eight_upper_case_headings_in_order_with_blank_lines_between() -> None:
     for mode in admission.MODES:
-        note = admission.note(admission.find(NOTE, mode))
+        note = admission.note(NOTE, mode)
         assert note is not None
         assert [block.split(":")[0] for block in note.split("\n\n")] == [name.upper() for name in admission.SECTIONS]
 
 
 def test_a_note_without_complaint_illness_and_history_is_none() -> None:
-    assert admission.note(admission.find("Allergies:\nnone\n \nFamily History:\ngout\n \nService: x", "fixed")) is None
-    assert admission.note(admission.find("", "published")) is None
-    assert admission.note(admission.find("Chief Complaint: pain", "fixed")) is not None
+    assert admission.note("Allergies:\nnone\n \nFamily History:\ngout\n \nService: x", "fixed") is None
+    assert admission.note("", "published") is None
+    assert admission.note("Chief Complaint: pain", "fixed") is not None
 
 
 @pytest.mark.parametrize("line", AT_DISCHARGE)

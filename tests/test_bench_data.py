@@ -21,9 +21,7 @@ def test_a_folder_without_notes_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_100000_notes_fit_in_2_gb() -> None:
-    done = run_command("data_prep.bench", "--notes", 50_000)
+    done = run_command("data_prep.bench", "--notes", 100_000)
     assert done.returncode == 0, done.stderr
-    found = re.search(r"peak memory +([\d,]+) MB, ([\d,]+) bytes for each further kept note", done.stdout)
-    assert found
-    peak, each = (int(text.replace(",", "")) for text in found.groups())
-    assert peak * 1e6 + 50_000 * each < 2e9
+    peaks = re.findall(r"peak memory +([\d,]+) MB", done.stdout)
+    assert len(peaks) == 2 and all(int(peak.replace(",", "")) < 2000 for peak in peaks), done.stdout
