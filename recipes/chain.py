@@ -19,7 +19,6 @@ from recipes.compose import RECIPES, compose
 from recipes.config_checks import asks_judge
 from recipes.rows import Row, paper_rows, read_settings
 
-TRACES = {"trace_outcome": "oracle"}  # of an SFT configuration, where the names differ
 TASKS = {"drg_sapphire": "drg", "deepicd_r1": "icd"}
 SPLITS = {"drg": "published", "icd": "stratified"}  # those of the papers
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
@@ -134,8 +133,8 @@ def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
         chosen += ["--name", name, "--model", str(row.start)]
         if read_settings(config).get("sample") == "${name}":
             chosen += ["--sample", str(row.sft)]
-    traces = RECIPES / row.paper / "traces" / f"{TRACES.get(str(row.sft), row.sft)}.yaml"
-    if not cpu and traces.is_file():  # the synthetic data bring theirs
+    traces = None if cpu else _traces(config)  # the synthetic data bring theirs
+    if traces:
         if row.teacher and "TRACE_MODEL" not in os.environ:
             teacher = paper_rows()[row.teacher]
             yield [*_model(teacher, [*teacher.options], places)][-1]
@@ -143,6 +142,14 @@ def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
         yield Stage("reasoning traces", words, Path(OmegaConf.create(read_settings(traces)).out) / "traces.parquet")
     words = (*launcher, "-m", "sft.train", "--config", str(config.relative_to(RECIPES.parent)), *chosen)
     yield Stage("supervised fine-tuning", words, places.runs / row.paper / "sft" / name / "run.json")
+
+
+def _traces(sft: Path) -> Path | None:
+    """The configuration that writes the traces which an SFT configuration reads, its own or that of its sample."""
+    read = OmegaConf.create(read_settings(sft)).get("traces")
+    files = sorted((sft.parent.parent / "traces").glob("[!_]*.yaml"))
+    written = {file: f"{OmegaConf.create(read_settings(file)).get('out')}/traces.parquet" for file in files}
+    return next((file for file in files if written[file] == read), None)
 
 
 def _curriculum(row: Row, options: list[str], places: Places) -> Iterator[Stage]:

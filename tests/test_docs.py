@@ -47,7 +47,7 @@ def test_the_index_of_the_rows_is_up_to_date() -> None:
 
 
 def test_every_row_that_a_readme_names_exists() -> None:
-    names = re.findall(r"reproduce\.sh ([\w/]+(?:\.\w+)?)", ALL)
+    names = re.findall(r"reproduce\.sh ([\w/-]+(?:\.\w+)?)", ALL)
     assert names and all(row_of(name) for name in names)
 
 

@@ -31,6 +31,37 @@ def test_rows_have_the_stages_that_they_need(monkeypatch: pytest.MonkeyPatch) ->
     assert "table3-qwen32b_grpo" in judged[1].command  # the 32B model writes what the 7B model learns from
 
 
+@pytest.mark.parametrize(
+    ("row", "sft"), [("figure10/sft_lr_3e-6", "cold_lr_3e-6"), ("figure10/sft_epochs_1", "cold_1_epoch")]
+)
+def test_a_sweep_of_the_cold_start_is_a_row_like_table_1s_vanilla_but_for_its_sft(row: str, sft: str) -> None:
+    swept, plain = (stages(row_of(name)) for name in (row, "table1/vanilla"))
+    assert [stage.what for stage in swept] == [stage.what for stage in plain]
+    assert swept[:2] == plain[:2]  # the same data and the same traces
+    assert f"--config recipes/drg_sapphire/sft/{sft}.yaml" in swept[2].command
+    assert f"launch.sh drg_sapphire/dense sft_share={sft}" in swept[3].command
+    assert swept[2].done.parent.name == Path(row_of(row).values["study.start"]).name  # where GRPO starts
+    cpu = stages(row_of(row), ["hardware=cpu"])
+    assert f"places.model={cpu[1].done.parent}" in cpu[2].command and sft in cpu[1].command
+    assert swept[4].command.split("--model ")[1].split()[0] == str(swept[3].done.parent / "hf_model")
+
+
+@pytest.mark.parametrize(
+    ("row", "traces"),
+    [
+        ("table1/vanilla", "drg_sapphire/traces/cold"),
+        ("table1/differential_thinking", "drg_sapphire/traces/differential"),  # of the same sample, in another style
+        ("figure10/size_3b", "drg_sapphire/traces/cold"),
+        ("figure10/sft_lr_3e-6", "drg_sapphire/traces/cold"),
+        ("table3/llama8b_sft", "deepicd_r1/traces/oracle"),
+        ("table4/qwen7b_sft_outcome", None),
+    ],
+)
+def test_the_traces_are_those_that_the_sft_configuration_reads(row: str, traces: str | None) -> None:
+    written = [stage.words[-1] for stage in stages(row_of(row)) if stage.what == "reasoning traces"]
+    assert written == ([f"recipes/{traces}.yaml"] if traces else [])
+
+
 @pytest.mark.parametrize("row", paper_rows())
 def test_every_row_has_a_chain_that_ends_with_a_comparison(row: str) -> None:
     chain = stages(paper_rows()[row])

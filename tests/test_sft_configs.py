@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from recipes.compose import compose
 from sft import dpo, settings, start, traces, train
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -15,6 +16,8 @@ PAPER = {  # drg_sapphire B.3 and A.7, deepicd_r1 "Training": epochs, rate, case
     "drg_sapphire": (3, 4e-5, 64),
     "deepicd_r1": (1, 2e-5, 32),
     "drg_sapphire/cold": (9, 4e-5, 64),
+    "drg_sapphire/cold_lr_3e-6": (9, 3e-6, 64),
+    "drg_sapphire/cold_1_epoch": (1, 4e-5, 64),
     "drg_sapphire/differential": (9, 4e-5, 64),
     "drg_sapphire/staged_dpo": (3, 3e-6, 64),
 }
@@ -68,11 +71,12 @@ def test_sft_reads_the_traces_that_the_configuration_of_that_name_writes(name: s
     assert reads.traces == f"{writes.out}/traces.parquet" and reads.cases == writes.data
 
 
-def test_flags_sweep_a_configuration_without_a_file() -> None:
-    flags = ("--name", "cold_lr3e-6", "--sample", "cold", "--learning_rate", "3e-6")
-    source, config = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *ON_CPU, *flags)
-    assert config.output_dir == "runs/drg_sapphire/sft/cold_lr3e-6" and config.learning_rate == 3e-6
+def test_flags_sweep_a_configuration_without_a_file_and_grpo_starts_from_it() -> None:
+    flags = ("--name", "cold_lr_1e-5", "--learning_rate", "1e-5")
+    source, config = parsed(RECIPES / "drg_sapphire/sft/cold_lr_3e-6.yaml", *ON_CPU, *flags)
+    assert config.output_dir == "runs/drg_sapphire/sft/cold_lr_1e-5" and config.learning_rate == 1e-5
     assert source.cases == "outputs/demo/data/drg/sft/cold.parquet"
+    assert compose("drg_sapphire/dense", ["study.sft=cold_lr_1e-5"]).study.start == config.output_dir
 
 
 def test_hardware_files_name_keys_that_sft_or_dpo_reads() -> None:
