@@ -1,6 +1,7 @@
 """What several tests share: commands as a user types them, and one small synthetic world made by those commands."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -95,3 +96,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         done = run_command(*words)
         assert done.returncode == 0, done.stderr
     return World(mimic, data, model)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The repository's code in another place, whose recipes a test may break or add to."""
+    place = tmp_path / "copy"
+    place.mkdir()
+    for name in ("recipes", "reward_fns", "verl_ext", "data_prep", "eval", "sft", "commands.py", "layered_yaml.py"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, place / name)
+    return place

@@ -13,20 +13,7 @@ from commands import UserError
 from recipes import rows
 from recipes.compose import compose, recipes
 from recipes.config_checks import check_recipe
-from tests.conftest import ROOT, assert_refused, run_command
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The repository's code in another place, whose recipes a test may break."""
-    for name in ("recipes", "reward_fns", "verl_ext", "data_prep", "eval", "sft", "commands.py"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, tmp_path / name)
-    return tmp_path
-
+from tests.conftest import assert_refused, run_command
 
 # As `python -m recipes.check` does for one recipe and the rows that it makes: all of them take ten seconds.
 ONE = """

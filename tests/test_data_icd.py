@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from data_prep import admission, prompts, schema
+from data_prep import admission, helpers, icd, prompts, schema
+from data_prep import mimic as mimic_files
 from data_prep.manifest import ids_hash
 from reward_fns import icd10
 from tests.conftest import ROOT, World, assert_refused, run_command
@@ -203,6 +204,17 @@ def test_codes_that_left_the_code_set_stay_labels_and_odd_ones_are_dropped(world
     assert any("not in d_icd_diagnoses" in note for note in manifest(folder)["notes"])
     done = run_command("data_prep.validate", tmp_path / "out")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_helping_process_changes_nothing(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimic_files, "BLOCK", 100_000)  # so that there are many batches to share
+    place = ["--hosp", str(world.mimic / "hosp"), "--note", str(world.mimic / "note"), "--out", str(tmp_path / "out")]
+    written = []
+    for processes in (0, 1, 3):
+        monkeypatch.setattr(helpers, "wanted", lambda _, processes=processes: processes)
+        icd.main(place)
+        written.append({path.name: path.read_bytes() for path in (tmp_path / "out/icd").iterdir()})
+    assert len(written[0]) == 6 and written[0] == written[1] == written[2]
 
 
 def test_labels_with_one_case_and_splits_that_stay_empty(tmp_path: Path) -> None:
