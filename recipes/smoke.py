@@ -25,12 +25,18 @@ from recipes.config_checks import asks_judge
 from recipes.proofs import proofs
 
 DEMO = Path("outputs/demo")
-ICD = "deepicd_r1/"
-ICD_MODEL = DEMO / "sft_icd"
+# What recipes start from that the demo's model cannot show: the name's beginning, the model, how it is fine-tuned.
+STARTS = {
+    "deepicd_r1/": (DEMO / "sft_icd", ("--config", "recipes/deepicd_r1/sft/tiny.yaml")),
+    # it names its answer first, which the penalty is for; two epochs teach it the format
+    "drg_sapphire/cot_first": (
+        DEMO / "sft_answer_first",
+        ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--style", "answer_first", "--num_train_epochs", "2"),
+    ),
+}
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
-# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again,
-# and warm ones now and then name a DRG before they reason.
-TEMPERATURES = {"resampling": 0.3, "cot_first": 1.3}
+# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again.
+TEMPERATURES = {"resampling": 0.3}
 BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
 
 
@@ -56,8 +62,9 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     config = compose(recipe, overrides)
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
     environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
-    if recipe.startswith(ICD):
-        environment.setdefault("MODEL_PATH", str(ICD_MODEL))
+    for name, (model, _) in STARTS.items():
+        if recipe.startswith(name):
+            environment.setdefault("MODEL_PATH", str(model))
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
         words = ["bash", str(RECIPES / "judge.sh"), environment["MODEL_PATH"], "--", *words]
     log = runs / f"{recipe.replace('/', '-')}.log"
@@ -75,13 +82,14 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
 
 
 def prepare(chosen: list[str]) -> None:
-    """The data and the model of the demo, and one that knows the ICD task, where the user names no others."""
+    """The data and the model of the demo, and what else the recipes start from, where the user names no others."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
-    icd = [sys.executable, "-m", "sft.train", "--config", str(RECIPES / "deepicd_r1" / "sft" / "tiny.yaml")]
-    for words, made in ((["bash", str(RECIPES / "demo.sh")], None), (icd, ICD_MODEL / "run.json")):
-        if made is not None and (made.exists() or not any(recipe.startswith(ICD) for recipe in chosen)):
-            continue
+    stages = [["bash", str(RECIPES / "demo.sh")]]
+    for name, (model, words) in STARTS.items():
+        if any(recipe.startswith(name) for recipe in chosen) and not (model / "run.json").exists():
+            stages.append([sys.executable, "-m", "sft.train", *words, "--output_dir", str(model)])
+    for words in stages:
         if subprocess.run(words, env={**os.environ, "UNTIL": "model"}).returncode:
             raise UserError(f"{' '.join(words)} failed, which makes what the recipes start from; see above")
 
