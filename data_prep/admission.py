@@ -172,7 +172,7 @@ def _known_at_admission(section: str, text: str, begin: int, end: int) -> str:
     text = text[begin:end]
     if len(text) < SHORTEST:
         return text
-    lower = text.lower()
+    lower = text.replace("İ", "I").lower()  # the one letter that becomes longer
     place = lower.find("discharge")
     if section == EXAM and (place >= 0 or "d/c" in lower or "dc" in lower):
         leaves = DISCHARGE_EXAM.search(text)

@@ -11,12 +11,13 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
 
-from commands import die_with_parent
+from commands import UserError, die_with_parent
 
 Work = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -46,6 +47,10 @@ def each(batches: Iterable[pa.RecordBatch], work: Work, helpers: int) -> Iterato
                 yield _received(results.popleft())
         while results:
             yield _received(results.popleft())
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that helped was killed, perhaps for want of memory; run the command again"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
         for result in results:

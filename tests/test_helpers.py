@@ -1,6 +1,7 @@
 """Work on batches is shared with other processes: every result once, in order, and nobody left behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,19 @@ def test_a_fault_in_a_helper_is_the_callers() -> None:
     with pytest.raises(UserError, match="thirteen"):
         list(helpers.each(batches(range(100)), who, 1))
     assert open_files() <= before + 2
+
+
+def die(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """As a process does that runs out of memory."""
+    if os.getpid() != batch["number"][0].as_py():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return batch
+
+
+def test_a_helper_that_is_killed_is_said() -> None:
+    mine = os.getpid()
+    with pytest.raises(UserError, match="helped was killed"):
+        list(helpers.each(batches(range(mine, mine + 1)) * 50, die, 1))
 
 
 def test_small_files_have_no_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
