@@ -35,7 +35,7 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call main; end with status 0, with 2 and a sentence for bad input, or with 130 after Ctrl-C."""
+    """Call main; end with status 0, 2 and a sentence for bad input, 130 after Ctrl-C, 141 when nobody reads on."""
     try:
         main()
     except UserError as error:
@@ -45,7 +45,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:  # the reader (head, less) has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(128 + signal.SIGPIPE)  # as other programs end then: what the command was for is not done
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise

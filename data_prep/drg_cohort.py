@@ -115,7 +115,7 @@ def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Rows
 
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
-    with mimic.ahead(mimic.notes(note, ("hadm_id", "subject_id", "text"))) as batches:
+    with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
         rows = drgs(hosp, titles, kept)
         found = courses(batches, rules, kept)
     order = np.argsort(rows.hadm_id, kind="stable")  # the rows of an admission stay in file order

@@ -76,7 +76,7 @@ def admission_notes(batch: pa.RecordBatch, mode: str) -> pa.RecordBatch:
 def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort:
     """Every admission with a first ICD-10 diagnosis and an admission note, in the order of the notes."""
     total = coded = 0
-    with mimic.ahead(mimic.notes(note, ("hadm_id", "subject_id", "text"))) as batches:
+    with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
         codes = principal(hosp, kept)
 
         def with_code() -> Iterator[pa.RecordBatch]:

@@ -9,9 +9,9 @@ import gzip
 import re
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,10 +87,23 @@ def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
     return pa.Table.from_batches(batches(hosp / f"{name}.csv.gz", columns), schema=types(columns))
 
 
-def notes(note: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
-    path, before = note / DISCHARGE, 0
-    for batch in batches(path, (*columns, "note_type")):
+    path = note / DISCHARGE
+    return _summaries(path, columns, batches(path, (*columns, "note_type")))
+
+
+@contextmanager
+def notes_ahead(note: Path, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The same; a thread begins to read them at once, and goes on while they are worked on."""
+    path = note / DISCHARGE
+    with _ahead(_opened(path, (*columns, "note_type"))) as blocks, closing(_shown(path, blocks)) as shown:
+        yield _summaries(path, columns, shown)
+
+
+def _summaries(path: Path, columns: Sequence[str], found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    before = 0
+    for batch in found:
         known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
         if (place := pc.index(known, False).as_py()) >= 0:
             raise UserError(
@@ -110,13 +123,58 @@ def strings(column: pa.Array) -> Iterator[str]:
         yield str(letters[start:end], "utf-8")
 
 
+def types(columns: Sequence[str]) -> pa.Schema:
+    """Whole numbers for ids and positions, strings for everything else (codes keep their leading zeros)."""
+    return pa.schema([(column, pa.int64() if column in INTEGERS else pa.string()) for column in columns])
+
+
+def batches(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+    """Read a gzip CSV in blocks, with a progress bar over its compressed bytes."""
+    return _shown(path, _opened(path, columns))
+
+
+Block = tuple[pa.RecordBatch, int]  # some rows, and how many bytes of the file are read by then
+
+
+def _opened(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
+    existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
+    check_columns(path, columns)
+    return _blocks(path, columns)
+
+
+def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
+    convert = csv.ConvertOptions(
+        include_columns=list(columns), column_types=types(columns), strings_can_be_null=False, null_values=[""]
+    )
+    parse = csv.ParseOptions(newlines_in_values=True)
+    raw = pa.OSFile(str(path))
+    try:
+        with (
+            pa.CompressedInputStream(raw, "gzip") as stream,
+            csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
+        ):
+            for batch in reader:
+                yield batch, raw.tell()
+    except (pa.ArrowInvalid, OSError) as error:
+        # the reader's own message can hold the text of a note, and knows no row
+        raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
+
+
+def _shown(path: Path, blocks: Iterable[Block]) -> Generator[pa.RecordBatch, None, None]:
+    """The rows, with the bar: in the thread that works on them, as a bar that cannot write keeps others locked out."""
+    with tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name) as bar:
+        for batch, place in blocks:
+            yield batch
+            bar.update(min(place, bar.total) - bar.n)
+
+
 @contextmanager
-def ahead(items: Generator[pa.RecordBatch, None, None], most: int = 32) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The same items; a thread begins to read them at once, and keeps that many before the one that is worked on."""
+def _ahead(items: Generator[Block, None, None], most: int = 32) -> Iterator[Iterator[Block]]:
+    """The same items; a thread keeps that many before the one that is worked on."""
     with ThreadPoolExecutor(1) as reader:
         coming = deque(reader.submit(next, items, None) for _ in range(most))
 
-        def each() -> Iterator[pa.RecordBatch]:
+        def each() -> Iterator[Block]:
             while (item := coming.popleft().result()) is not None:
                 coming.append(reader.submit(next, items, None))
                 yield item
@@ -125,35 +183,7 @@ def ahead(items: Generator[pa.RecordBatch, None, None], most: int = 32) -> Itera
             yield each()
         finally:
             reader.shutdown(cancel_futures=True)
-            items.close()  # and with it the progress bar, before an error is printed
-
-
-def types(columns: Sequence[str]) -> pa.Schema:
-    """Whole numbers for ids and positions, strings for everything else (codes keep their leading zeros)."""
-    return pa.schema([(column, pa.int64() if column in INTEGERS else pa.string()) for column in columns])
-
-
-def batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Read a gzip CSV in blocks, with a progress bar over its compressed bytes."""
-    existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
-    check_columns(path, columns)
-    convert = csv.ConvertOptions(
-        include_columns=list(columns), column_types=types(columns), strings_can_be_null=False, null_values=[""]
-    )
-    parse = csv.ParseOptions(newlines_in_values=True)
-    raw = pa.OSFile(str(path))
-    try:
-        with (
-            tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name) as bar,
-            pa.CompressedInputStream(raw, "gzip") as stream,
-            csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
-        ):
-            for batch in reader:
-                yield batch
-                bar.update(min(raw.tell(), bar.total) - bar.n)
-    except (pa.ArrowInvalid, OSError) as error:
-        # the reader's own message can hold the text of a note, and knows no row
-        raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
+            items.close()
 
 
 def check_columns(path: Path, columns: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ rows.write_files(folder, builder, {"test": ("test", cases)})
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,14 +81,15 @@ class Builder:
 def write_files(folder: Path, builder: Builder, files: Mapping[str, tuple[str, Cases]]) -> None:
     """Write FOLDER/NAME.parquet of each name's split and cases, the largest first."""
     rows = {name: len(cases.index) for name, (_, cases) in files.items()}
-    with tqdm(total=sum(rows.values()), unit=" rows", desc="parquet") as bar, ThreadPoolExecutor(WRITERS) as pool:
 
-        def groups(split: str, cases: Cases) -> Iterator[pa.Table]:
-            for start in range(0, len(cases.index), ROW_GROUP):
-                yield builder.table(split, cases.slice(start, ROW_GROUP))
-                bar.update(min(ROW_GROUP, len(cases.index) - start))
+    def groups(split: str, cases: Cases) -> Iterator[pa.Table]:
+        for start in range(0, len(cases.index), ROW_GROUP):
+            yield builder.table(split, cases.slice(start, ROW_GROUP))
 
-        def write(name: str) -> None:
-            schema.write_parts(groups(*files[name]), folder / f"{name}.parquet", builder.want)
+    def write(name: str) -> str:
+        schema.write_parts(groups(*files[name]), folder / f"{name}.parquet", builder.want)
+        return name
 
-        list(pool.map(write, sorted(files, key=lambda name: -rows[name])))
+    with ThreadPoolExecutor(WRITERS) as pool, tqdm(total=sum(rows.values()), unit=" rows", desc="parquet") as bar:
+        for written in as_completed([pool.submit(write, name) for name in sorted(files, key=lambda name: -rows[name])]):
+            bar.update(rows[written.result()])
