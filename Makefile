@@ -57,7 +57,7 @@ smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what alread
 	@$(BIN)/python -m recipes.smoke
 
 bench-score: $(STAMP) ## time and memory of scoring the papers' test set
-	@$(BIN)/python -m pytest -q -s tests/test_eval_score.py -k test_set_is_scored
+	@$(BIN)/python -m pytest -q -s tests/test_eval_score_speed.py
 
 bench-data: $(STAMP) ## time and memory of preparing 100,000 synthetic notes beside reading them
 	@$(BIN)/python -m data_prep.bench

@@ -14,7 +14,7 @@ from eval import parts
 from eval.engine_pool import prompt_tokens
 from recipes.compose import compose
 from tests.conftest import ROOT, World, run_command
-from tests.test_eval_score import scores_of, settings
+from tests.eval_folders import scores_of, settings
 
 CASES, N = 24, 4
 

@@ -8,16 +8,10 @@ import pytest
 
 from data_prep import schema
 from tests.conftest import assert_refused
+from tests.eval_folders import BAD_FORMAT, CASES, CC, CHEST, HYPERTENSION, MCC, SECRET, folder, say, scored, settings
 from tests.test_eval_icd import icd_folder
-from tests.test_eval_score import BAD_FORMAT, CASES, CC, CHEST, HYPERTENSION, MCC, SECRET, folder, say, settings
 
 NOTE = "a sentence of the note"
-
-
-def scored(command, out: Path) -> Path:
-    done = command("eval.score", "--generations", out)
-    assert done.returncode == 0, done.stderr
-    return out
 
 
 def read_csv(path: Path) -> list[dict]:

@@ -12,7 +12,7 @@ from eval.icd_metrics import MEASURES, Answers, by_class, macro, micro
 from eval.metrics import INVALID
 from eval.samples import read_samples
 from tests.conftest import assert_refused
-from tests.test_eval_score import BAD_FORMAT, add, folder, scores_of, settings
+from tests.eval_folders import BAD_FORMAT, add, folder, scores_of, settings
 
 NOBODY = 99  # stands for "no prediction" in scikit-learn, outside every label set
 

@@ -1,83 +1,15 @@
-"""eval.score through the command: numbers by hand, the rule of training, and folders that are not whole."""
+"""eval.score through the command: numbers by hand, and the rule of training."""
 
-import json
-import os
 import subprocess
 import sys
-import time
-from pathlib import Path
-from random import Random
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from eval import parts
-from reward_fns import icd10, ms_drg
 from reward_fns.drg import compute_score
 from tests.conftest import ROOT, assert_refused
-
-MCC, CC, WITHOUT = (f"HEART FAILURE AND SHOCK {status}" for status in ("WITH MCC", "WITH CC", "WITHOUT CC/MCC"))
-CHEST = "CHEST PAIN"
-HYPERTENSION = "HYPERTENSION WITH MCC"
-SECRET = "a sentence of the reasoning"
-BAD_FORMAT = f"<answer>{MCC}</answer>"
-
-
-def say(answer: str) -> str:
-    return f"<think>\n{SECRET}\n</think>\n<answer>\n{answer}\n</answer>"
-
-
-# Per case: patient, gold, four completions. Cases 0 and 1 are of one patient.
-CASES = [
-    (1, MCC, [say(MCC), say(MCC), say(CC), say("NO SUCH TITLE")]),
-    (1, CHEST, [say(HYPERTENSION), say(CHEST), BAD_FORMAT, BAD_FORMAT]),
-    (2, CC, [say(MCC), say(WITHOUT), say(MCC), say(HYPERTENSION)]),
-    (3, CHEST, [BAD_FORMAT, say("?"), "", "no answer at all"]),
-]
-
-
-def settings(**changed) -> dict:
-    return {
-        "model": {"name": "m", "fingerprint": "f" * 64},
-        "data": {"name": "d", "sha256": "d" * 64, "limit": None},
-        "sampling": {"n": 4, "temperature": 0.6, "top_p": 0.95, "max_tokens": 100},
-        "seed": 0,
-        "prefill": "",
-        "dtype": "float32",
-    } | changed
-
-
-def folder(
-    out: Path, cases=CASES, *, per_part: int = 3, made_with: dict | None = None, source: str = "mimic_drg"
-) -> Path:
-    """A folder of generations as eval.generate leaves it."""
-    made_with = made_with or settings()
-    out.mkdir(parents=True)
-    for start in range(0, len(cases), per_part):
-        add(out, cases[start : start + per_part], start, made_with, source)
-    run = {"settings": made_with, "prompts": len(cases), "finished": True, "command": "python -m eval.generate"}
-    parts.write_run(out, run)
-    return out
-
-
-def add(out: Path, cases: list, start: int, made_with: dict, source: str = "mimic_drg") -> None:
-    index = list(range(start, start + len(cases)))
-    columns = {
-        "index": index,
-        "hadm_id": [100 + i for i in index],
-        "subject_id": [patient for patient, _, _ in cases],
-        "data_source": [source] * len(cases),
-        "ground_truth": [gold for _, gold, _ in cases],
-        "completions": [texts for _, _, texts in cases],
-        "n_tokens": [[10] * len(texts) for _, _, texts in cases],
-        "finish_reason": [["stop"] * (len(texts) - 1) + ["length"] for _, _, texts in cases],
-    }
-    parts.add(out, pa.table(columns), made_with)
-
-
-def scores_of(out: Path) -> dict:
-    return json.loads((out / "scores.json").read_text())
+from tests.eval_folders import CASES, CC, CHEST, MCC, SECRET, add, folder, say, scores_of, settings
 
 
 def test_every_metric_equals_the_one_computed_by_hand(tmp_path, command):
@@ -170,95 +102,6 @@ def test_runs_on_other_cases_are_not_compared(tmp_path, command):
     assert_refused(command("eval.score", "--generations", these, "--against", other), "other admissions or golds")
 
 
-def break_no_folder(out: Path) -> str:
-    for path in out.iterdir():
-        path.unlink()
-    return "run.json does not exist"
-
-
-def break_unfinished(out: Path) -> str:
-    parts.write_run(out, parts.read_run(out) | {"finished": False})
-    return "is not finished"
-
-
-def break_missing_part(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    return "has 3 of 4 cases"
-
-
-def break_damaged_part(out: Path) -> str:
-    path = out / "part-00000.parquet"
-    path.write_bytes(path.read_bytes()[:200])
-    return "part-00000.parquet is damaged"
-
-
-def break_other_settings(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    add(out, CASES[3:], 3, settings(seed=1))
-    return "part-00001.parquet was made with other settings"
-
-
-def break_copy(out: Path) -> str:
-    (out / "part-00000 (copy).parquet").write_bytes((out / "part-00000.parquet").read_bytes())
-    return "part-00000 (copy).parquet is no part that eval.generate wrote"
-
-
-def break_null(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    add(out, [(3, CHEST, [say(CHEST), None, say(CHEST), say(CHEST)])], 3, settings())
-    return "part-00001.parquet has empty places in completions"
-
-
-def break_other_task(out: Path) -> str:
-    for start in (0, 3):
-        (out / f"part-{start // 3:05d}.parquet").unlink()
-        add(out, CASES[start : start + 3], start, settings(), source="mimic_notes")
-    return "holds cases of mimic_notes, and eval.score knows mimic_drg, mimic_icd"
-
-
-def break_twice(out: Path) -> str:
-    add(out, CASES[3:], 3, settings())
-    return "case 3 stands twice"
-
-
-def break_samples(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    add(out, [(3, CHEST, [say(CHEST)] * 3)], 3, settings())
-    return "case 3 does not have 4 samples"
-
-
-def break_task(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    add(out, CASES[3:], 3, settings(), source="mimic_icd")
-    return "part-00001.parquet mixes cases of mimic_drg and mimic_icd"
-
-
-def break_gold(out: Path) -> str:
-    (out / "part-00001.parquet").unlink()
-    add(out, [(3, "CHEST PANE", [say(CHEST)] * 4)], 3, settings())
-    return "the gold 'CHEST PANE' is no MS-DRG v34 title"
-
-
-def break_run_json(out: Path) -> str:
-    (out / "run.json").write_text("{}")
-    return "does not describe generations"
-
-
-@pytest.mark.parametrize("damage", [value for name, value in list(globals().items()) if name.startswith("break_")])
-def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_written(tmp_path, command, damage):
-    out = folder(tmp_path / "g")
-    said = damage(out)
-    assert_refused(command("eval.score", "--generations", out), said)
-    assert not list(out.glob("*.json.*")) and not (out / "scores.json").exists()
-    assert not (out / "per_sample.parquet").exists()
-
-
-def test_a_folder_that_is_being_written_is_refused(tmp_path, command):
-    out = folder(tmp_path / "g")
-    with parts.writing(out):
-        assert_refused(command("eval.score", "--generations", out), "g is still being written; wait")
-
-
 def test_tables_by_mdc_and_family_are_of_the_cases_whose_gold_is_there(tmp_path, command):
     out = folder(tmp_path / "g")
     assert command("eval.score", "--generations", out).returncode == 0
@@ -296,39 +139,3 @@ def test_scoring_needs_neither_torch_nor_vllm_nor_ray():
     code = "import sys, eval.score; print({'torch', 'vllm', 'ray', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tag", ["answer", "diagnosis"])
-def test_the_papers_test_set_is_scored_in_20_seconds_and_1500_megabytes(tmp_path, tag):
-    """26,244 cases x 8 completions of 2,000 characters, every metric, 1,000 draws: also `make bench-score`."""
-    random = Random(0)
-    known = [entry.title for entry in ms_drg.DRGS] if tag == "answer" else list(icd10.table().ordered)[::12]
-    weights = [1 / (i + 1) for i in range(len(known))]
-    texts = [words_of(random, 2000) for _ in range(512)]
-    source = "mimic_drg" if tag == "answer" else "mimic_icd"
-    (tmp_path / "labels.json").write_text(json.dumps({"code": known}))
-    made_with = settings(data={"name": str(tmp_path / "test.parquet"), "sha256": "d" * 64, "limit": None})
-    made_with["sampling"]["n"] = 8
-    out, cases = tmp_path / "g", 26_244
-    out.mkdir()
-    for start in range(0, cases, 128):
-        rows = []
-        for gold in random.choices(known, weights, k=min(128, cases - start)):
-            said = [gold if random.random() < 0.5 else random.choices(known, weights)[0] for _ in range(8)]
-            completions = [random.choice(texts) + f"<{tag}>{answer}</{tag}>" for answer in said]
-            rows.append((random.randrange(20_000), gold, completions))
-        add(out, rows, start, made_with, source)
-    parts.write_run(out, {"settings": made_with, "prompts": cases, "finished": True, "command": ""})
-    started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "eval.score", "--generations", str(out)], cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds, megabytes = time.monotonic() - started, usage.ru_maxrss / 1024
-    print(f"{source}: {seconds:.1f} s, {megabytes:,.0f} MB")
-    assert status == 0 and scores_of(out)["metrics"]["valid"]["value"] == 1
-    assert seconds <= 20 and megabytes <= 1500
-
-
-def words_of(random: Random, length: int) -> str:
-    words = ["the", "patient", "was", "treated", "for", "an", "infection", "with", "fluids,", "and", "improved."]
-    return f"<think>\n{' '.join(random.choices(words, k=length // 7))}\n</think>\n"

@@ -19,8 +19,8 @@ import pytest
 
 from reward_fns import judge, judge_client
 from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.judge_scenarios import ATTACKS, INFO, completions, write
 from tests.judge_server import MODEL, Judge, in_a_thread
-from tests.test_judge import ATTACKS, INFO, completions, write
 
 RECIPE = "deepicd_r1/sft_grpo"
 SMALL = ("hardware=cpu", "data.train_batch_size=4", "data.val_max_samples=8")

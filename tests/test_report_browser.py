@@ -10,8 +10,8 @@ import pytest
 from commands import sha256
 from eval.browser import chromium
 from reward_fns.ms_drg import DRGS
-from tests.test_eval_report import STEP, notes, training
-from tests.test_eval_score import BAD_FORMAT, CASES, folder, say, settings
+from tests.eval_folders import BAD_FORMAT, CASES, folder, say, settings
+from tests.report_pages import STEP, notes, training
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,6 @@ from recipes.chain import stages
 from recipes.rows import paper_rows, row_of
 from tests.conftest import ROOT, World, assert_refused, run_command
 
-
 STRICT = "reward.custom_reward_function.reward_kwargs.accuracy=strict"
 
 
