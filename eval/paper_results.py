@@ -17,6 +17,7 @@ DEFAULTS = {
     "sft_share": "cold",
     "model": "qwen2.5-7b-instruct",
 }  # of the recipes; they name a row only where they differ
+OTHER_START = {"study.sft", "study.variant", "study.start"}  # a run with one of them is no row: it starts elsewhere
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def _row(id: str, row: dict, columns: tuple[str, ...]) -> Row:
 def find(recipe: str, overrides: list[str]) -> Row | None:
     """The row that a run of this recipe with these overrides is; the last choice of an option counts."""
     chosen = dict(text.lstrip("+").split("=", 1) for text in overrides if "=" in text)
+    if OTHER_START & chosen.keys():
+        return None
     options = [f"{key}={chosen[key]}" for key, usual in DEFAULTS.items() if chosen.get(key, usual) != usual]
     rows = (row for table in paper_tables() for row in table.rows if row.recipe == recipe)
     return next((row for row in rows if row.options == options), None)

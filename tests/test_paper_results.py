@@ -107,6 +107,7 @@ def test_every_row_is_made_by_the_recipe_that_the_recipes_own_list_names():
         ("drg_sapphire/dense", ["sft_share=90"], "table2/90/vanilla"),
         ("drg_sapphire/dense", ["sft_share=90", "name=again", "sft_share=75"], "table2/75/vanilla"),
         ("drg_sapphire/dense", ["sft_share=33"], None),
+        ("drg_sapphire/dense", ["study.sft=cold_lr_1e-5"], None),
         ("drg_sapphire/unknown", [], None),
         ("deepicd_r1/sft_grpo", ["model=llama-3.1-8b-instruct"], "table3/llama8b_sft_grpo"),
         ("deepicd_r1/sft_grpo", ["model=qwen2.5-7b-instruct"], "table3/qwen7b_sft_grpo"),
