@@ -113,7 +113,7 @@ def environment(config: DictConfig, folder: RunFolder, progress: Progress, place
         ("HF_HUB_DISABLE_TELEMETRY", "1"),
         ("HYDRA_FULL_ERROR", "1"),
     ):
-        env.setdefault(key, value)
+        env[key] = env.get(key) or value  # one that is set to nothing says nothing
     return env
 
 

@@ -46,13 +46,23 @@ def load(source: "Source") -> "Dataset":
     if source.style not in STYLES:
         raise UserError(f"there is no trace style {source.style!r}; there is {', '.join(STYLES)}")
     path = existing(source.cases, "the table of cases", "run `python -m data_prep.drg` or `data_prep.icd`")
-    if path.suffix == ".parquet" and "completion" in pq.read_schema(path).names:
+    if _is_written(path):
         from datasets import Dataset
 
         written = Dataset.from_parquet(str(path)).select_columns(["prompt", "completion"])
         return checked(written, ("prompt", "completion"), source.cases)
     rows = _outcomes(path) if source.style == OUTCOME else _reasoned(path, source)
     return _dataset(rows + (titles.questions() if source.titles else []))
+
+
+def inputs(source: "Source") -> list[str]:
+    """The files that `load` reads: a table of traces only where the completions come from it."""
+    alone = source.traces is None or source.style == OUTCOME or _is_written(Path(source.cases))
+    return [source.cases] if alone else [source.cases, source.traces]
+
+
+def _is_written(path: Path) -> bool:
+    return path.suffix == ".parquet" and "completion" in pq.read_schema(path).names
 
 
 def by_case(traces: str, style: str, only_accepted: bool = True) -> dict[tuple[int, str], dict[str, Any]]:

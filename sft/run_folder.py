@@ -17,9 +17,12 @@ ADAPTER = "adapter"
 
 def environment() -> None:
     """Before trl is imported: nothing leaves the machine unless the user says so."""
-    os.environ.setdefault("WANDB_MODE", "offline")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a CPU, spinning threads stall each other on busy cores
+    for name, value in (
+        ("WANDB_MODE", "offline"),
+        ("HF_HUB_DISABLE_TELEMETRY", "1"),
+        ("OMP_WAIT_POLICY", "PASSIVE"),  # on a CPU, spinning threads stall each other on busy cores
+    ):
+        os.environ[name] = os.environ.get(name) or value  # one that is set to nothing says nothing
 
 
 def begin(source: Common, config: Any) -> Path:

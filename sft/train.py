@@ -46,7 +46,7 @@ def train(source: Source, config: "SFTConfig") -> None:
     trainer = SFTTrainer(
         model, args=config, train_dataset=rows, processing_class=tokenizer, peft_config=start.adapters(source)
     )
-    metrics = run_folder.train(trainer, out, source, "sft.train", [source.cases, source.traces])
+    metrics = run_folder.train(trainer, out, source, "sft.train", examples.inputs(source))
     run_folder.say(config, f"loss {metrics['train_loss']:.4f}, model in {out}")
 
 
