@@ -16,7 +16,7 @@ from commands import UserError
 from data_prep import schema
 from reward_fns import drg, ms_drg
 from sft import titles
-from sft.examples import completion, load
+from sft.examples import completion, inputs, load
 from sft.train import Source, main
 from tests.conftest import ROOT, World, assert_refused, run_command
 
@@ -143,6 +143,19 @@ def test_a_bad_configuration_is_named(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=re.escape(said)):
             main(["--config", str(tmp_path / "bad.yaml")])
+
+
+def test_traces_are_an_input_only_where_completions_come_from_them(world: World, tmp_path: Path) -> None:
+    cases, traces = str(world.data / "drg/sft/cold.parquet"), str(tmp_path / "gone.parquet")
+    written = tmp_path / "written.parquet"
+    chat = pa.array([[{"role": "user", "content": "x"}]], schema.MESSAGES)
+    pq.write_table(pa.table({"prompt": chat, "completion": chat}), written)
+    for given, style, wanted in (
+        (cases, "cot_first", [cases, traces]),
+        (cases, "outcome", [cases]),
+        (str(written), "cot_first", [str(written)]),
+    ):
+        assert inputs(Source(model="", cases=given, traces=traces, style=style)) == wanted
 
 
 @pytest.mark.slow
