@@ -51,19 +51,19 @@ test-full: $(STAMP) lint browser ## everything, the slow tests too; started agai
 	@$(BIN)/python -m pytest --resume
 
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
-	@$(BIN)/python -m eval.browser || echo "the report's browser test will be left out" >&2
+	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2
 
 smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what already passed
-	@$(BIN)/python -m recipes.smoke
+	@$(BIN)/python -m benchmarks.smoke
 
 bench-score: $(STAMP) ## time and memory of scoring the papers' test set
-	@$(BIN)/python -m pytest -q -s tests/test_eval_score_speed.py
+	@$(BIN)/python -m pytest -q -s tests/eval/scoring/test_eval_score_speed.py
 
 bench-data: $(STAMP) ## time and memory of preparing 100,000 synthetic notes beside reading them
-	@$(BIN)/python -m data_prep.bench
+	@$(BIN)/python -m benchmarks.data
 
 bench-scaling: $(STAMP) ## Pass@1 by number of SFT cases on synthetic data, up to an hour on two cores
-	@$(BIN)/python -m sft.bench_scaling
+	@$(BIN)/python -m benchmarks.sft_scaling
 
 check: $(STAMP) ## check every recipe without running it
 	@$(BIN)/python -m recipes.check

@@ -18,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commands import UserError, command_line, existing, parser, run, sha256, whole_file
-from data_prep import schema
-from data_prep.manifest import ids_hash
+from common.commands import UserError, existing, parser, run
+from common.files import sha256, whole_file
+from common.record import command_line
+from data_prep import parquet
+from data_prep.writing.manifest import ids_hash
 
 NOTHING_RIGHT = (-0.5, 0.0)  # a valid title without credit: dense and balanced, strict
 COLUMNS = ("step", "index", "score", "accuracy", "acc", "format")
@@ -90,8 +92,8 @@ def main(argv: list[str] | None = None) -> None:
     source.add_argument("--parts", type=int, help="cut the file into this many equal parts instead")
     arguments.add_argument("--out", type=Path, help="folder of the new files (default: that of DATA)")
     given = arguments.parse_args(argv)
-    table = schema.read(given.data)
-    indices, hadm_ids = schema.infos(table, "index"), np.array(schema.infos(table, "hadm_id"))
+    table = parquet.read(given.data)
+    indices, hadm_ids = parquet.infos(table, "index"), np.array(parquet.infos(table, "hadm_id"))
     drawn = None
     if given.parts is not None:
         if not 2 <= given.parts <= table.num_rows:
@@ -111,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{name:<40} not written: no prompt is left for it")
             (folder / name).unlink(missing_ok=True)
             continue
-        schema.write(table.take(rows), folder / name)
+        parquet.write(table.take(rows), folder / name)
         counts[name] = {"rows": len(rows), "hadm_ids_sha256": ids_hash(hadm_ids[rows].tolist())}
         print(f"{name:<40} {len(rows):>9,} of {table.num_rows:,} prompts")
     if drawn is not None and drawn < table.num_rows:

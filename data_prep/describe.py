@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from commands import parser, run
-from data_prep import prompts, schema
+from common.commands import parser, run
+from data_prep import parquet, prompts
 from data_prep.validate import prepared, read_manifest
-from reward_fns import icd10
+from reward_fns.icd import icd10
 
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 FEW = 5  # cases of a label that count as few
@@ -35,8 +35,8 @@ def describe(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     content = read_manifest(folder)
-    tables = {name: schema.read(folder / name) for name in content["files"]}
-    trained = {gold for name, table in tables.items() if not _held_out(name) for gold in schema.golds(table)}
+    tables = {name: parquet.read(folder / name) for name in content["files"]}
+    trained = {gold for name, table in tables.items() if not _held_out(name) for gold in parquet.golds(table)}
     frame = _frame_words(content)
     return {
         "task": content["task"],
@@ -62,15 +62,15 @@ def _frame_words(content: dict[str, Any]) -> int:
 
 
 def _file(table: pa.Table, frame: int, trained: set[str], task: str) -> dict[str, Any]:
-    golds, rows = schema.golds(table), table.num_rows
+    golds, rows = parquet.golds(table), table.num_rows
     counts = Counter(golds)
     tokens = pc.struct_field(table["extra_info"], "prompt_tokens").drop_null().to_numpy()
     found = {
         "rows": rows,
-        "patients": len(set(schema.infos(table, "subject_id"))),
+        "patients": len(set(parquet.infos(table, "subject_id"))),
         "prompt_tokens": _quantiles(tokens) if len(tokens) else None,
         "note_words": _quantiles(_words(table) - frame),
-        "truncated": sum(schema.infos(table, "note_truncated")) / rows,
+        "truncated": sum(parquet.infos(table, "note_truncated")) / rows,
         "labels": len(counts),
         "most_frequent": max(counts.values()) / rows,
         "few": sum(n for n in counts.values() if n < FEW) / rows,

@@ -4,7 +4,7 @@
 
 OUT/drg/test.parquet, test_small.parquet, {rl,sft}/{cold,small,small_P,full_P}.parquet (P = SFT share in %),
 descriptions.csv (how each MS-DRG description was read, the unread ones first, in the form of --drg-map) and
-manifest.json. All parquet files share one schema (data_prep.schema); SFT joins the completions from traces by hadm_id.
+manifest.json. All parquet files share one schema (data_prep.parquet); SFT joins the completions from traces by hadm_id.
 """
 
 from argparse import Namespace
@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from commands import UserError, run, whole_folder
-from data_prep import budget, drg_cohort, drg_titles, manifest, preparation, rows, sections, splits
-from data_prep.drg_cohort import Cohort
+from common.commands import UserError, run
+from common.files import whole_folder
+from data_prep.cohort import drg_cohort, drg_titles, sections, splits
+from data_prep.cohort.drg_cohort import Cohort
+from data_prep.writing import budget, manifest, preparation, rows
 
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
 PARTS = (90, 10)  # train and test, in %

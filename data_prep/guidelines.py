@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from commands import UserError, existing, parser, run, sha256, whole_file
+from common.commands import UserError, existing, parser, run
+from common.files import sha256, whole_file
 
 YEAR = 2025  # the paper's
 CHAPTERS = 22

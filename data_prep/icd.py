@@ -17,9 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from commands import UserError, run, sha256, whole_folder
-from data_prep import admission, budget, helpers, manifest, mimic, preparation, rows, schema, splits
-from reward_fns import icd10
+from common.commands import UserError, run
+from common.files import sha256, whole_folder
+from data_prep import parquet
+from data_prep.cohort import admission, helpers, mimic, splits
+from data_prep.writing import budget, manifest, preparation, rows
+from reward_fns.icd import icd10
 
 SHARES = {"train": 70, "test": 20, "val": 10}
 SPLITS = {"stratified": splits.stratified, "patient": splits.patient}
@@ -182,7 +185,7 @@ def main(argv: list[str] | None = None) -> None:
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "shares": SHARES}
     kept.facts["counts"] = compare(cases, parts, levels)
     kept.facts["labels"] = {name: counted(cases.code[part]) for name, part in parts.items()}
-    builder = rows.Builder("mimic_icd", prompt, budget.fitted(cases.note, prompt, fit), schema.ICD)
+    builder = rows.Builder("mimic_icd", prompt, budget.fitted(cases.note, prompt, fit), parquet.ICD)
     with whole_folder(options.out / "icd") as folder:
         rows.write_files(folder, builder, row_files(cases, parts))
         for name, chosen in parts.items():

@@ -24,12 +24,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from commands import UserError, parser, run, whole_folder
-from data_prep import schema
-from data_prep.clinic import trace
-from data_prep.clinic.admissions import Admission, admissions
-from data_prep.clinic.tables import d_icd_rows, hosp_rows, in_icd9
-from data_prep.mimic import HOSP, NOTE
+from common.commands import UserError, parser, run
+from common.files import whole_folder
+from data_prep import parquet
+from data_prep.cohort.mimic import HOSP, NOTE
+from data_prep.synthetic import trace
+from data_prep.synthetic.admissions import Admission, admissions
+from data_prep.synthetic.tables import d_icd_rows, hosp_rows, in_icd9
 
 
 def note_rows(seed: int, position: int, admission: Admission, visit: int) -> Iterator[tuple[Any, ...]]:
@@ -99,7 +100,7 @@ def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> No
                 bar.update()
             traces += trace_rows(seed, position, admission, overlook)
         files["d_icd_diagnoses"].writerows(d_icd_rows())
-    schema.write_traces(traces, out / "traces.parquet")
+    parquet.write_traces(traces, out / "traces.parquet")
 
 
 def main(argv: list[str] | None = None) -> None:

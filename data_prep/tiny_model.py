@@ -13,9 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from commands import UserError, parser, run, whole_folder
-from data_prep import mimic, prompts, schema, sections
-from reward_fns import ms_drg
+from common.commands import UserError, parser, run
+from common.files import whole_folder
+from data_prep import parquet, prompts
+from data_prep.cohort import mimic, sections
+from reward_fns.drg import ms_drg
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # Words with the space before them, single digits, punctuation with the line break after it: as Qwen2 splits text.
@@ -51,7 +53,7 @@ def corpus(note: Path) -> Iterator[str]:
         yield from [frame] * 500
     traces = note.parent / "traces.parquet"
     if traces.exists():
-        table = schema.read_traces(traces)
+        table = parquet.read_traces(traces)
         yield from table["reasoning"].to_pylist()[: 3 * MOST_COURSES]
         yield from table["ground_truth"].to_pylist()
     for drg in ms_drg.DRGS:

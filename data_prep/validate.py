@@ -18,10 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from commands import UserError, existing, parser, run, sha256
-from data_prep import manifest, prompts, schema
-from data_prep.schema import golds, infos
-from reward_fns import icd
+from common.commands import UserError, existing, parser, run
+from common.files import sha256
+from data_prep import parquet, prompts
+from data_prep.parquet import golds, infos
+from data_prep.writing import manifest
+from reward_fns.icd import reward as icd
 
 Table = dict[str, pa.Table]
 TASKS = ("drg", "icd")
@@ -52,7 +54,7 @@ def check_file(path: Path, max_prompt_tokens: int | None = None, *, extra_codes:
 
     ICD golds may be in `extra_codes`, by default codes.txt beside the file, as well as in the current code set.
     """
-    table = schema.read(path)
+    table = parquet.read(path)
     if not table.num_rows:
         raise UserError(f"{path} has no rows; prepare more notes")
     for source in pc.unique(table["data_source"]).to_pylist():

@@ -7,7 +7,7 @@
 The runs are folders that eval.score has scored, of the same cases. Writes OUT/errors.json (shares of the kinds over all
 completions, cases that are wrong in all completions of all runs, the most frequent confusions) and OUT/errors.csv (a
 row per case and run with its most frequent answer; no text of notes or completions). The sheet is described in
-eval.review.
+eval.scoring.review.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from commands import UserError, existing, parser, run, whole_file
-from eval import review
-from eval.samples import Samples, read_samples
-from reward_fns import icd10, ms_drg
+from common.commands import UserError, existing, parser, run
+from common.files import whole_file
+from eval.scoring import review
+from eval.scoring.samples import Samples, read_samples
+from reward_fns.drg import ms_drg
+from reward_fns.icd import icd10
 
 NO_ANSWER = "no valid answer"
 KINDS = {

@@ -14,11 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from commands import UserError, command_line, run, sha256
-from eval import filling
-from eval.endpoint import Endpoint
-from eval.settings import SAMPLING, arguments
-from eval.sources import Engines, Server, Source
+from common.commands import UserError, run
+from common.files import sha256
+from common.record import command_line
+from eval.generation import filling
+from eval.generation.endpoint import Endpoint
+from eval.generation.settings import SAMPLING, arguments
+from eval.generation.sources import Engines, Server, Source
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,9 +19,14 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from commands import UserError, command_line, commit, existing, parser, run, sha256, versions, whole_file
-from eval.bootstrap import Bootstrap, ratios
-from reward_fns import icd10, judge_client, judge_prompt, judge_server
+from common.commands import UserError, existing, parser, run
+from common.files import sha256, whole_file
+from common.record import command_line, commit, versions
+from eval.scoring.intervals import Bootstrap, ratios
+from reward_fns.icd import icd10
+from reward_fns.judge import client as judge_client
+from reward_fns.judge import prompt as judge_prompt
+from reward_fns.judge import server as judge_server
 
 CASES = Path(__file__).with_name("judge_cases.yaml")
 KINDS = ("good", "swapped", "wrong_code", "empty")
@@ -214,7 +219,7 @@ def arguments() -> argparse.ArgumentParser:
     made = parser(__doc__ or "", "python -m eval.judge_check --base-url http://localhost:8001/v1 --model judge")
     judge_server.add_arguments(made.add_argument)
     made.add_argument("--cases", default=CASES, help="labelled cases (default eval/judge_cases.yaml)")
-    made.add_argument("--prompt", help="the judge's prompt (default reward_fns/data/judge.txt)")
+    made.add_argument("--prompt", help="the judge's prompt (default reward_fns/judge/prompt.txt)")
     made.add_argument("--repeats", type=int, default=3, help="how often equal requests are sent (default %(default)s)")
     made.add_argument("--concurrency", type=int, default=16, help="requests at once (default %(default)s)")
     made.add_argument("--out", help="write the numbers with their definitions to this JSON file, too")

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from commands import UserError, command_line, existing, parser, run, whole_file
-from eval import views
-from eval.cases import Texts, pack
-from eval.curves import CURVES, Training, number, read_training, thinned
-from eval.data_view import data_views
-from eval.lineage import lineage
-from eval.runs import Difference, Evaluation, paired, read_evaluation, text
+from common.commands import UserError, existing, parser, run
+from common.files import whole_file
+from common.record import command_line
+from eval.page import views
+from eval.page.cases import Texts, pack
+from eval.page.curves import CURVES, Training, number, read_training, thinned
+from eval.page.data_view import data_views
+from eval.page.lineage import lineage
+from eval.page.runs import Difference, Evaluation, paired, read_evaluation, text
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
 WARNING = (
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     traced = [(each, lineage(each.name, each.run)) for each in evaluations]
     cases = pack(evaluations, args.cases, Texts(data) if args.embed_notes else None) if args.cases else []
     print(tables(evaluations, differences, trainings))
-    from eval.report_page import render
+    from eval.page.render import render
 
     drawn, described = views.figures(traced, trainings), data_views(data)
     page = render(

@@ -36,10 +36,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands import UserError, command_line, commit, parser, run, whole_file
-from eval.bootstrap import LEVEL, Bootstrap, difference
-from eval.measure import TIES, Metric, groups, lengths, measure, published
-from eval.samples import Samples, score_folder, write_samples
+from common.commands import UserError, parser, run
+from common.files import whole_file
+from common.record import command_line, commit
+from eval.scoring.intervals import LEVEL, Bootstrap, difference
+from eval.scoring.measure import TIES, Metric, groups, lengths, measure, published
+from eval.scoring.samples import Samples, score_folder, write_samples
 
 NUMBERS = ("n_tokens", "reasoning_words", "reward")  # everything else is shown in percent
 

@@ -11,12 +11,12 @@ The launcher calls it first. A fault is one sentence with file, key and remedy, 
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from commands import parser, run
-from recipes import chain
-from recipes.compose import compose, recipes, split_launch_options
-from recipes.config_checks import check_difference, check_recipe
-from recipes.rows import Row, check_row, check_settings, composed, default_places, paper_rows, row_of
-from recipes.run_checks import check_environment, check_run
+from common.commands import parser, run
+from recipes.launcher import stages
+from recipes.launcher.check_config import check_difference, check_recipe
+from recipes.launcher.check_machine import check_environment, check_run
+from recipes.launcher.compose import compose, recipes, split_launch_options
+from recipes.launcher.paper_check import Row, check_row, check_settings, composed, default_places, paper_rows, row_of
 
 
 def check_together(recipe: str | None, rows: list[Row]) -> list[str]:
@@ -33,7 +33,7 @@ def check_together(recipe: str | None, rows: list[Row]) -> list[str]:
             if row.recipe and row.options:
                 check_recipe(row.id, composed(row.recipe, row.options))
             check_row(row)
-            chain.check_files(row)
+            stages.check_files(row)
             steps = f"{row.cases:,} cases, {row.steps:,} steps" if row.cases else row.recipe or "no GRPO"
             lines.append(f"{row.id:<42} ok  {steps}")
     return lines
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         for row in paper_rows().values():
             print(f"{row.id:<42} {row.recipe or row.sft or row.start} {' '.join(row.options)}".rstrip())
     elif given.show:
-        for stage in chain.stages(row_of(given.show)):
+        for stage in stages.stages(row_of(given.show)):
             print(f"# {stage.what}\n{stage.command}")
     elif given.recipe:
         check_run(given.recipe, compose(given.recipe, split_launch_options(given.overrides)[1]))

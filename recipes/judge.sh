@@ -123,7 +123,7 @@ await() { # until it grades, or a sentence why it never will
   while :; do
     alive "$judge" || fail "the judge ended before it could grade: $(cause); its log is $JUDGE_LOG"
     if (exec 3<>"/dev/tcp/127.0.0.1/$JUDGE_PORT") 2>/dev/null; then
-      why=$("$PYTHON" -m reward_fns.judge_server --timeout 60 2>&1) && return
+      why=$("$PYTHON" -m reward_fns.judge.server --timeout 60 2>&1) && return
     fi
     ((SECONDS < until)) || fail "the judge does not grade after $JUDGE_WAIT s (${why#error: }); its log is $JUDGE_LOG"
     sleep 1

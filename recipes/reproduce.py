@@ -13,10 +13,10 @@ import subprocess
 import sys
 import time
 
-from commands import UserError, parser, run
-from recipes.chain import Stage, hardware_of, stages
-from recipes.compose import RECIPES
-from recipes.rows import row_of
+from common.commands import UserError, parser, run
+from recipes.launcher.compose import RECIPES
+from recipes.launcher.paper_check import row_of
+from recipes.launcher.stages import Stage, hardware_of, stages
 
 
 def words_to_run(stage: Stage) -> list[str]:

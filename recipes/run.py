@@ -22,12 +22,14 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from commands import UserError, commit, die_with_parent, parser, run
-from recipes.alarms import Alarms
-from recipes.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
-from recipes.config_checks import asks_judge
-from recipes.run_folder import RunFolder
-from recipes.watch import Watch, adopt_orphans, end_descendants
+from common.commands import UserError, parser, run
+from common.processes import die_with_parent
+from common.record import commit
+from recipes.launcher.alarms import Alarms
+from recipes.launcher.check_config import asks_judge
+from recipes.launcher.compose import RECIPES, compose, quoted, recipe_file, split_launch_options
+from recipes.launcher.run_folder import RunFolder
+from recipes.launcher.watch import Watch, adopt_orphans, end_descendants
 
 POLL_SECONDS = 0.5
 SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")

@@ -10,10 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-from commands import UserError, existing, parser, run
-from reward_fns import drg, icd, icd10, ms_drg
+from common.commands import UserError, existing, parser, run
 from reward_fns.answers import parse, with_prefill
-from reward_fns.cot_first import WORDS
+from reward_fns.drg import ms_drg
+from reward_fns.drg import reward as drg
+from reward_fns.drg.cot_first import WORDS
+from reward_fns.icd import icd10
+from reward_fns.icd import reward as icd
 
 _TASKS = {"drg": (drg, "answer"), "icd": (icd, "diagnosis")}
 

@@ -11,8 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from commands import UserError, existing, run
-from sft import examples, run_folder, settings, start, tokens
+from common.commands import UserError, existing, run
+from sft.training import examples, run_folder, settings, start, tokens
 
 if TYPE_CHECKING:
     from datasets import Dataset

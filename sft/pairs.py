@@ -12,18 +12,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commands import UserError, parser, run, whole_file
-from data_prep import schema
-from eval import parts
-from sft import quality
-from sft.examples import STYLES, TASKS, by_case, completion
+from common.commands import UserError, parser, run
+from common.files import whole_file
+from data_prep import parquet
+from eval.generation import parts
+from sft.tracing import quality
+from sft.training.examples import STYLES, TASKS, by_case, completion
 
 SCHEMA = pa.schema(
     [
         ("hadm_id", pa.int64()),
-        ("prompt", schema.MESSAGES),
-        ("chosen", schema.MESSAGES),
-        ("rejected", schema.MESSAGES),
+        ("prompt", parquet.MESSAGES),
+        ("chosen", parquet.MESSAGES),
+        ("rejected", parquet.MESSAGES),
     ]
 )
 Key = tuple[int, str]
@@ -41,13 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--style", default="cot_first", choices=STYLES[:-1], help="of the traces (default cot_first)")
     p.add_argument("--prefill", default="", help="text that every sampled answer started with")
     args = p.parse_args(argv)
-    table = schema.read(args.cases)
+    table = parquet.read(args.cases)
     chosen = {
         key: completion(row["task"], row["reasoning"], row["answer"])
         for key, row in by_case(args.traces, args.style).items()
     }
     rejected = wrong(args.generations, args.prefill)
-    columns = (schema.infos(table, "hadm_id"), schema.golds(table), table["prompt"].to_pylist())
+    columns = (parquet.infos(table, "hadm_id"), parquet.golds(table), table["prompt"].to_pylist())
     rows, lacking = [], {"trace": 0, "wrong completion": 0}
     for hadm_id, gold, prompt in zip(*columns, strict=True):
         key = (hadm_id, gold)

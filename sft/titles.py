@@ -5,12 +5,12 @@ python -m sft.titles    # prints them
 
 from typing import TYPE_CHECKING
 
-from commands import parser, run
-from reward_fns import ms_drg
-from sft import requests
+from common.commands import parser, run
+from reward_fns.drg import ms_drg
+from sft.tracing import requests
 
 if TYPE_CHECKING:
-    from sft.examples import Example
+    from sft.training.examples import Example
 
 MDCS = {
     "01": "the nervous system",
@@ -44,7 +44,7 @@ BEFORE = "018"  # pre-MDC groups (transplants, tracheostomies) have lower number
 
 def questions() -> list["Example"]:
     """Question and list of titles, one a line, in the order of the numbers."""
-    from sft.examples import Example
+    from sft.training.examples import Example
 
     groups = {"of all groups": ms_drg.DRGS}
     groups |= {f"of MDC {mdc}, {name}": _where(lambda drg, mdc=mdc: drg.mdc == mdc) for mdc, name in MDCS.items()}

@@ -16,10 +16,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commands import UserError, command_line, existing, parser, run, whole_file
-from data_prep import schema
-from sft import draws, requests, settings, trace_report
-from sft.verdicts import Verdicts
+from common.commands import UserError, existing, parser, run
+from common.files import whole_file
+from common.record import command_line
+from data_prep import parquet
+from sft.tracing import draws, requests
+from sft.tracing import report as trace_report
+from sft.tracing.verdicts import Verdicts
+from sft.training import settings
 
 
 @dataclass
@@ -30,7 +34,7 @@ class Settings:
     data: str = "???"  # RL parquet of data_prep
     out: str = "???"  # folder of the traces
     task: str = "drg"  # drg or icd
-    style: str = "cot_first"  # of sft.requests
+    style: str = "cot_first"  # of sft.tracing.requests
     name: str | None = None  # of this configuration; ${name} stands for it
     sample: str | None = None  # which cases; ${sample} stands for it
     n: int = 1  # completions per case and draw; the first good one counts
@@ -70,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         made = draws.settings(wanted, draw, source)
         failed = draws.fill(folder, missing, made, source, command_line("sft.traces", argv))
         verdicts.read(folder, made, draw, missing)
-    schema.write_traces(verdicts.traces(), out / "traces.parquet")
+    parquet.write_traces(verdicts.traces(), out / "traces.parquet")
     with whole_file(out / "quality.parquet") as file:
         pq.write_table(pa.Table.from_pylist(verdicts.rows, schema=trace_report.SCHEMA), file)
     print(trace_report.write(out, verdicts.rows, cases.num_rows, asdict(wanted)))

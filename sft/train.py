@@ -10,8 +10,8 @@ killed goes on from its last checkpoint when it is started again; a finished one
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from commands import run
-from sft import examples, run_folder, settings, start, tokens
+from common.commands import run
+from sft.training import examples, run_folder, settings, start, tokens
 
 if TYPE_CHECKING:
     from trl import SFTConfig

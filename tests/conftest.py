@@ -103,7 +103,7 @@ def copy(tmp_path: Path) -> Path:
     """The repository's code in another place, whose recipes a test may break or add to."""
     place = tmp_path / "copy"
     place.mkdir()
-    for name in ("recipes", "reward_fns", "verl_ext", "data_prep", "eval", "sft", "commands.py", "layered_yaml.py"):
+    for name in ("benchmarks", "common", "recipes", "reward_fns", "verl_ext", "data_prep", "eval", "sft"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from recipes.rows import row_of
+from recipes.launcher.paper_check import row_of
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 README = (ROOT / "README.md").read_text()
 ALL = "\n".join(file.read_text() for file in (ROOT / "README.md", *sorted((ROOT / "recipes").rglob("README.md"))))
 MODULES = sorted(set(re.findall(r"python -m ((?:data_prep|eval|recipes|reward_fns|sft)\.\w+)", ALL)))
-MODULES += ["sft.train", "recipes.run", "recipes.smoke", "data_prep.synthesize", "data_prep.tiny_model"]
+MODULES += ["sft.train", "recipes.run", "benchmarks.smoke", "data_prep.synthesize", "data_prep.tiny_model"]
 
 
 READERS_OWN = "recipes/drg_sapphire/mine.yaml"
@@ -41,7 +41,7 @@ def test_every_path_exists(path: str) -> None:
 
 
 def test_the_index_of_the_rows_is_up_to_date() -> None:
-    done = run_command("recipes.index")
+    done = run_command("benchmarks.index")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in (ROOT / "recipes" / "README.md").read_text()
 

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from commands import UserError
+from common.commands import UserError
 
 TASKS = ("drg", "icd")
 HERE = Path(__file__).parent

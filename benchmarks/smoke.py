@@ -1,0 +1,142 @@
+"""Train every recipe for two steps on a CPU with the real verl and vLLM, and prove of each what it is about.
+
+    python -m benchmarks.smoke [RECIPE …]        # or `make smoke-all`
+
+Data and model are those of `make demo`, whose first stages are run where they are missing (or DATA_DIR and MODEL_PATH).
+A recipe that passed with the same composed configuration and commit is skipped, and recipes whose composed
+configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM (recipes/judge.sh).
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from benchmarks.proofs import proofs
+from common.commands import UserError, parser, run
+from common.files import whole_file
+from common.record import commit
+from recipes.launcher.check_config import asks_judge
+from recipes.launcher.compose import RECIPES, compose, recipes, unresolved
+
+DEMO = Path("outputs/demo")
+# What recipes start from that the demo's model cannot show: the name's beginning, the model, how it is fine-tuned.
+STARTS = {
+    "deepicd_r1/": (DEMO / "sft_icd", ("--config", "recipes/deepicd_r1/sft/tiny.yaml")),
+    # it names its answer first, which the penalty is for; two epochs teach it the format
+    "drg_sapphire/cot_first": (
+        DEMO / "sft_answer_first",
+        ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--style", "answer_first", "--num_train_epochs", "2"),
+    ),
+}
+TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
+# What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again.
+TEMPERATURES = {"resampling": 0.3}
+BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
+
+
+def overrides_of(recipe: str) -> tuple[str, ...]:
+    """What a recipe is launched with here."""
+    found = [value for name, value in TEMPERATURES.items() if name in recipe]
+    return (*TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
+
+
+def fingerprint(recipe: str) -> str:
+    """The same for two recipes that would do the same on a CPU, and for one until it or the code changes."""
+    config = unresolved(compose(recipe, overrides_of(recipe)))
+    start = config.pop("study")  # which models and names it chooses; a CPU run has but one model
+    return hashlib.sha256(
+        json.dumps([config, start.get("rl"), commit()], sort_keys=True, default=str).encode()
+    ).hexdigest()
+
+
+def smoke(recipe: str, runs: Path) -> dict[str, Any]:
+    """Run two steps; what the table shows of them."""
+    began = time.monotonic()
+    overrides = overrides_of(recipe)
+    config = compose(recipe, overrides)
+    words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
+    environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
+    for name, (model, _) in STARTS.items():
+        if recipe.startswith(name):
+            environment.setdefault("MODEL_PATH", str(model))
+    if asks_judge(config) and "JUDGE_URL" not in os.environ:
+        words = ["bash", str(RECIPES / "judge.sh"), environment["MODEL_PATH"], "--", *words]
+    log = runs / f"{recipe.replace('/', '-')}.log"
+    with open(log, "w") as file:
+        done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    row: dict[str, Any] = {"recipe": recipe, "seconds": round(time.monotonic() - began), "proofs": []}
+    row["fault"] = f"status {done.returncode}, see {log}" if done.returncode else ""
+    if not done.returncode:
+        folder = runs / recipe / "smoke"
+        metrics = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        found = proofs(config, metrics, pq.read_table(folder / "outcomes.parquet"))
+        row["proofs"] = [f"{proof.claim}: {proof.seen}" for proof in found]
+        row["fault"] = "; ".join(f"not so: {proof.claim} ({proof.seen})" for proof in found if not proof.holds)
+    return row
+
+
+def prepare(chosen: list[str]) -> None:
+    """The data and the model of the demo, and what else the recipes start from, where the user names no others."""
+    if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
+        return
+    stages = [["bash", str(RECIPES / "demo.sh")]]
+    for name, (model, words) in STARTS.items():
+        if any(recipe.startswith(name) for recipe in chosen) and not (model / "run.json").exists():
+            stages.append([sys.executable, "-m", "sft.train", *words, "--output_dir", str(model)])
+    for words in stages:
+        if subprocess.run(words, env={**os.environ, "UNTIL": "model"}).returncode:
+            raise UserError(f"{' '.join(words)} failed, which makes what the recipes start from; see above")
+
+
+def make_curriculum(recipe: str, runs: Path) -> None:
+    """What rows with filtered or ordered prompts train on, from the outcomes of the run that just ended."""
+    data = Path(os.environ.get("DATA_DIR", DEMO / "data")) / "drg" / "rl" / "small.parquet"
+    outcomes = runs / recipe / "smoke" / "outcomes.parquet"
+    for words in (["--outcomes", str(outcomes)], ["--parts", "3"]):
+        subprocess.run(
+            [sys.executable, "-m", "data_prep.curriculum", "--data", str(data), *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser(__doc__ or "", "python -m benchmarks.smoke drg_sapphire/strict")
+    arguments.add_argument("recipe", nargs="*", help="paper/row; without one, all recipes")
+    chosen = arguments.parse_args(argv).recipe or recipes()
+    prepare(chosen)
+    runs = Path(os.environ.get("RUNS_DIR", "runs")) / "smoke"
+    runs.mkdir(parents=True, exist_ok=True)
+    file = runs / "passed.json"
+    passed: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    faults = []
+    print("| recipe | seconds | what the run proves |\n|---|---|---|", flush=True)
+    for recipe in tqdm(sorted(chosen, key=lambda name: (name != BASE_RUN, name)), unit=" recipes"):
+        key = fingerprint(recipe)
+        if key in passed and not (commit() or "+").endswith("+changes"):
+            shown = {**passed[key], "seconds": f"as {passed[key]['recipe']}"}
+        else:
+            shown = smoke(recipe, runs)
+            if recipe == BASE_RUN and not shown["fault"]:
+                make_curriculum(recipe, runs)
+        print(f"| {recipe} | {shown['seconds']} | {shown['fault'] or '; '.join(shown['proofs'])} |", flush=True)
+        if shown["fault"]:
+            faults.append(f"{recipe} ({shown['fault']})")
+        elif key not in passed:
+            passed[key] = shown
+            with whole_file(file) as made:
+                made.write_text(json.dumps(passed, indent=1) + "\n")
+    if faults:
+        raise UserError(f"{len(faults)} of {len(chosen)} recipes failed: {', '.join(faults)}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""From MIMIC-IV to the cases of a task: read, joined, cut out, divided."""

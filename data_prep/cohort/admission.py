@@ -1,0 +1,193 @@
+"""Cut a discharge summary down to what is known at admission: eight sections, in the order of DeepICD-R1.
+
+    admission.note(text, "fixed")   # the admission note; None without complaint, illness and history
+    admission.find(text, "fixed")   # its eight sections, "" where one is missing
+
+`published` finds a section wherever its name and a colon stand and ends it at the first blank line that some words and
+a colon follow: an inner paragraph such as "In the ED, initial vitals were:" cuts it, an exam at discharge after a
+single line break stays in it, and a last section, which nothing ends, is lost.
+
+`fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start. What
+stands under any other of them is dropped, and so is an exam at discharge. From the results on, where summaries have
+nothing else of the admission, only the medications on admission are taken.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from data_prep.cohort.sections import unwrapped
+
+SECTIONS = (
+    "chief complaint",
+    "present illness",
+    "medical history",
+    "medications on admission",
+    "allergies",
+    "physical exam",
+    "family history",
+    "social history",
+)
+NEEDED = 3  # one of the first three must say something
+MODES = ("fixed", "published")
+HOME_DRUGS, EXAM = SECTIONS[3], SECTIONS[5]
+
+# Headings as `fixed` reads them, in lower case; any word of a longer one may be blanked out ("___ on Admission").
+SPELLINGS = {
+    "chief complaint": ("chief complaint", "chief complaints"),
+    "present illness": ("history of present illness", "history of the present illness", "present illness"),
+    "medical history": ("past medical history", "prior medical history", "medical history"),
+    HOME_DRUGS: (
+        "medications on admission", "medication on admission", "meds on admission", "home medications on admission",
+        "admission medications",
+    ),
+    "allergies": ("allergies", "allergies / adverse drug reactions"),
+    EXAM: (
+        "physical exam", "physical examination", "admission physical exam", "admission physical examination",
+        "physical exam on admission", "physical examination on admission",
+    ),
+    "family history": ("family history", "family medical history"),
+    "social history": ("social history",),
+}  # fmt: skip
+BEFORE_RESULTS = (
+    "name", "unit no", "admission date", "discharge date", "date of birth", "sex", "service", "attending",
+    "major surgical or invasive procedure", "major surgical or invasive procedures", "surgical history",
+    "past surgical history", "___ history", "___ exam", "___ exam on admission",
+)  # fmt: skip
+FROM_RESULTS = (
+    "pertinent results", "brief hospital course", "rief hospital course", "hospital course", "facility", "addendum",
+    "followup instructions", "follow-up instructions", "follow up instructions", "discharge medications",
+    "discharge medication", "discharge disposition", "discharge diagnosis", "discharge diagnoses",
+    "discharge condition", "discharge instructions", "discharge instruction",
+)  # fmt: skip
+# These end what stands before them also where their colon is missing.
+ALONE = {name for name in FROM_RESULTS if " " in name}
+DROPPED, LATER = "dropped", "dropped, and nothing but the medications on admission follows"
+BLANKED = "___"
+SHORTEST, LONGEST = len("\nd/c:"), 45  # letters of a line that opens an exam at discharge, without its colon
+USUAL = "\nMedications on Admission:"
+
+_THING = r"(?:(?:physical|exam|examination|pe|vitals?|signs|vs|labs?|laboratory|weight|wt)\b[^\w]*)"
+_WHEN = r"(?:on|at|upon|prior\s+to|before|(?:day|time|date)\s+of)\b\s*"
+# A line that opens an exam at discharge: "DISCHARGE EXAM:", "Vitals on discharge", "== At discharge", "Discharge:".
+DISCHARGE_EXAM = re.compile(
+    rf"\n[^\w\n]*+(?:{_THING}*(?:{_WHEN}(?:the\s+)?)+(?:discharge|d/?c)\b|{_THING}+(?:discharge|d/?c)\b"
+    rf"|(?:discharge|d/?c)\s+(?:day\s+)?{_THING}|(?:discharge|d/?c)(?:[^\w\n.,;]|[_\d])*(?:[:=]|$))",
+    re.I | re.M,
+)
+# Where a published section ends: a blank line, then a heading, which has no digit, period, bracket or bar.
+PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.()|\\\d][^\n:.()|\\\d]*+:")
+
+
+def _headings() -> dict[str, str]:
+    """Every heading, and the section that it opens."""
+    plain = {spelling: section for section, spellings in SPELLINGS.items() for spelling in spellings}
+    plain |= dict.fromkeys(BEFORE_RESULTS, DROPPED) | dict.fromkeys(FROM_RESULTS, LATER)
+    blanked: dict[str, set[str]] = {}
+    for heading, section in plain.items():
+        words = heading.split()
+        for at in range(len(words) if len(words) > 1 else 0):
+            blanked.setdefault(" ".join([*words[:at], BLANKED, *words[at + 1 :]]), set()).add(section)
+    # what may be a kept section and may be another ("___ Medications") is dropped
+    unclear = {name: LATER if LATER in sections else DROPPED for name, sections in blanked.items()}
+    return unclear | {name: min(sections) for name, sections in blanked.items() if len(sections) == 1} | plain
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """A pattern for these names in any case, told apart letter by letter: to try 150 names at every line takes long."""
+    tails: dict[str, list[str]] = {}
+    for name in names:
+        tails.setdefault(name[:1], []).append(name[1:])
+    ends = tails.pop("", None)
+    branches = []
+    for letter, rest in tails.items():
+        one = f"[{letter}{letter.upper()}]" if letter.isalpha() else r"[^\S\n]+" if letter == " " else re.escape(letter)
+        branches.append(one + _any_of(rest))
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
+
+
+HEADINGS = _headings()
+HEADING = re.compile(rf"\n[^\S\n]*+{_any_of(HEADINGS)}[^\S\n]*+(?::|(?=\n)|\Z)")
+_UPPER = [section.upper() for section in SECTIONS]
+
+
+def find(text: str, mode: str) -> list[str]:
+    """The eight sections, each as one line."""
+    return _published(text) if mode == "published" else [unwrapped(section) for section in _fixed(text)]
+
+
+def note(text: str, mode: str) -> str | None:
+    """The admission note, or None where it would say nothing of the reason for the stay."""
+    sections = _published(text) if mode == "published" else _fixed(text)
+    if not any(sections[:NEEDED]):
+        return None
+    titled = [f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)]
+    return "\n\n".join(titled) if mode == "published" else unwrapped(*titled)
+
+
+def _published(text: str) -> list[str]:
+    found = []
+    for section in SECTIONS:
+        start = re.search(f"{section}:", text, re.I)
+        end = PUBLISHED_END.search(text, start.end()) if start else None
+        found.append(text[start.end() : end.start()].replace("\n", " ").strip() if start and end else "")
+    return found
+
+
+def _fixed(text: str) -> list[str]:
+    if text[: text.find("\n") + 1].strip() or "\n" not in text:
+        text = f"\n{text}"  # a heading can stand in the first line
+    found: dict[str, tuple[int, int]] = {}
+    inside, start = DROPPED, 0
+    for match in HEADING.finditer(text):
+        opens = _opens(match[0])
+        if opens is None or opens in found or opens == inside:
+            continue  # no heading, or a section named again: no border
+        if inside in SPELLINGS:
+            found[inside] = start, match.start()
+        inside, start = opens, match.end()
+        if opens == LATER:
+            found.setdefault(HOME_DRUGS, _home_drugs(text, start))
+            break
+    if inside in SPELLINGS:
+        found[inside] = start, len(text)
+    return [_known_at_admission(name, text, *found[name]).strip() if name in found else "" for name in SECTIONS]
+
+
+def _home_drugs(text: str, start: int) -> tuple[int, int]:
+    """Where the medications on admission begin and end, looked for after this place."""
+    if (usual := text.find(USUAL, start)) >= 0:  # to search for every spelling takes many times longer
+        begin = usual + len(USUAL)
+    else:
+        headings = HEADING.finditer(text, start)
+        begin = next((each.end() for each in headings if _opens(each[0]) == HOME_DRUGS), len(text))
+    for border in HEADING.finditer(text, begin):
+        if _opens(border[0]) in (DROPPED, LATER):
+            return begin, border.start()
+    return begin, len(text)
+
+
+def _known_at_admission(section: str, text: str, begin: int, end: int) -> str:
+    """A section up to a line that opens an exam at discharge: outside the exam, only a short one with a colon does."""
+    text = text[begin:end]
+    if len(text) < SHORTEST:
+        return text
+    lower = text.replace("İ", "I").lower()  # the one letter that becomes longer
+    place = lower.find("discharge")
+    if section == EXAM and (place >= 0 or "d/c" in lower or "dc" in lower):
+        leaves = DISCHARGE_EXAM.search(text)
+        return text[: leaves.start()] if leaves else text
+    while place >= 0:
+        start, colon = lower.rfind("\n", 0, place), lower.find(":", place)
+        line = lower[start:colon] if start >= 0 and colon >= 0 else ""
+        if 1 < len(line) <= LONGEST + 1 and not set(line[1:]) & {"\n", ":"} and DISCHARGE_EXAM.match(f"{line}:"):
+            return text[:start]
+        place = lower.find("discharge", place + 1)
+    return text
+
+
+@lru_cache(maxsize=1 << 16)
+def _opens(line: str) -> str | None:
+    """What a line that HEADING found opens; None for a name that is a heading with its colon only."""
+    name = " ".join(line.rstrip(":").lower().split())
+    return HEADINGS[name] if line.endswith(":") or name in ALONE else None

@@ -1,0 +1,228 @@
+"""Readers of MIMIC-IV's gzip CSV files: columns checked, codes as strings, the release recognised by its row counts.
+
+rows = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "description"))
+for batch in mimic.notes(note, ("hadm_id", "text")): ...
+"""
+
+import csv as text_csv
+import gzip
+import re
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+from tqdm import tqdm
+
+from common.commands import UserError, existing
+
+HOSP = {
+    "drgcodes": ("subject_id", "hadm_id", "drg_type", "drg_code", "description", "drg_severity", "drg_mortality"),
+    "diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
+    "d_icd_diagnoses": ("icd_code", "icd_version", "long_title"),
+    "admissions": (
+        "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type", "admit_provider_id",
+        "admission_location", "discharge_location", "insurance", "language", "marital_status", "race", "edregtime",
+        "edouttime", "hospital_expire_flag",
+    ),
+    "patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"),
+}  # fmt: skip
+NOTE = {"discharge": ("note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text")}
+
+# Rows of each file in each release.
+RELEASES = {
+    "2.0": {
+        "admissions": 454_324, "patients": 315_460, "diagnoses_icd": 5_006_884, "d_icd_diagnoses": 109_775,
+        "drgcodes": 636_157,
+    },
+    "2.1": {
+        "admissions": 431_088, "patients": 299_777, "diagnoses_icd": 4_752_265, "d_icd_diagnoses": 109_775,
+        "drgcodes": 603_645,
+    },
+    "2.2": {
+        "admissions": 431_231, "patients": 299_712, "diagnoses_icd": 4_756_326, "d_icd_diagnoses": 109_775,
+        "drgcodes": 604_377,
+    },
+    "3.1": {
+        "admissions": 546_028, "patients": 364_627, "diagnoses_icd": 6_364_488, "d_icd_diagnoses": 112_107,
+        "drgcodes": 761_856,
+    },
+    "demo": {"admissions": 275, "patients": 100, "diagnoses_icd": 4_506, "drgcodes": 454},
+}  # fmt: skip
+NOTE_RELEASES = {"Note 2.2": (331_793, 331_794)}  # counted, and as PhysioNet's page says
+UNKNOWN = "unknown or synthetic"
+
+DISCHARGE = "discharge.csv.gz"
+NOBODY = -1  # an admission or patient that a note does not name
+NOTE_TYPES = ("DS", "AD")  # discharge summaries and addenda to them
+
+BLOCK = 8 << 20
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of such bytes
+AGAIN = "download it again and compare its SHA-256"
+INTEGERS = {"subject_id", "hadm_id", "seq_num", "icd_version"}
+
+
+def release(rows: dict[str, int]) -> str:
+    """The release whose row counts these are; every file given must agree."""
+    for name, counts in RELEASES.items():
+        if rows and all(counts.get(file) == count for file, count in rows.items()):
+            return name
+    return UNKNOWN
+
+
+def note_release(rows: int) -> str:
+    """The same for the discharge summaries."""
+    return next((name for name, counts in NOTE_RELEASES.items() if rows in counts), UNKNOWN)
+
+
+def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a hosp file as one table."""
+    return pa.Table.from_batches(batches(hosp / f"{name}.csv.gz", columns), schema=types(columns))
+
+
+def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of the discharge summaries, a batch at a time, so that memory does not grow with the file."""
+    path = note / DISCHARGE
+    return _summaries(path, columns, batches(path, (*columns, "note_type")))
+
+
+@contextmanager
+def notes_ahead(note: Path, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The same; a thread begins to read them at once, and goes on while they are worked on."""
+    path = note / DISCHARGE
+    with _ahead(_opened(path, (*columns, "note_type"))) as blocks, closing(_shown(path, blocks)) as shown:
+        yield _summaries(path, columns, shown)
+
+
+def _summaries(path: Path, columns: Sequence[str], found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    before = 0
+    for batch in found:
+        known = pc.fill_null(pc.is_in(batch.column("note_type"), pa.array(NOTE_TYPES)), False)
+        if (place := pc.index(known, False).as_py()) >= 0:
+            raise UserError(
+                f"{path}, row {before + place + 1}: the note_type is not {' or '.join(NOTE_TYPES)}, so this is no file "
+                "of discharge summaries; give the folder that holds discharge.csv.gz of MIMIC-IV-Note 2.2"
+            )
+        before += batch.num_rows
+        yield batch.select(list(columns))
+
+
+def strings(column: pa.Array) -> Iterator[str]:
+    """The texts of a string column, "" for null, one at a time: all at once they would not fit the caches."""
+    _, offsets, data = pc.fill_null(column, "").buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1].tolist() if offsets else [0]
+    letters = memoryview(data or b"")
+    for start, end in pairwise(ends):
+        yield str(letters[start:end], "utf-8")
+
+
+def types(columns: Sequence[str]) -> pa.Schema:
+    """Whole numbers for ids and positions, strings for everything else (codes keep their leading zeros)."""
+    return pa.schema([(column, pa.int64() if column in INTEGERS else pa.string()) for column in columns])
+
+
+def batches(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+    """Read a gzip CSV in blocks, with a progress bar over its compressed bytes."""
+    return _shown(path, _opened(path, columns))
+
+
+Block = tuple[pa.RecordBatch, int]  # some rows, and how many bytes of the file are read by then
+
+
+def _opened(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
+    existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
+    check_columns(path, columns)
+    return _blocks(path, columns)
+
+
+def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
+    convert = csv.ConvertOptions(
+        include_columns=list(columns), column_types=types(columns), strings_can_be_null=False, null_values=[""]
+    )
+    parse = csv.ParseOptions(newlines_in_values=True)
+    raw = pa.OSFile(str(path))
+    try:
+        with (
+            pa.CompressedInputStream(raw, "gzip") as stream,
+            csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
+        ):
+            for batch in reader:
+                yield batch, raw.tell()
+    except (pa.ArrowInvalid, OSError) as error:
+        # the reader's own message can hold the text of a note, and knows no row
+        raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
+
+
+def _shown(path: Path, blocks: Iterable[Block]) -> Generator[pa.RecordBatch, None, None]:
+    """The rows, with the bar: in the thread that works on them, as a bar that cannot write keeps others locked out."""
+    with tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name) as bar:
+        for batch, place in blocks:
+            yield batch
+            bar.update(min(place, bar.total) - bar.n)
+
+
+@contextmanager
+def _ahead(items: Generator[Block, None, None], most: int = 32) -> Iterator[Iterator[Block]]:
+    """The same items; a thread keeps that many before the one that is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = deque(reader.submit(next, items, None) for _ in range(most))
+
+        def each() -> Iterator[Block]:
+            while (item := coming.popleft().result()) is not None:
+                coming.append(reader.submit(next, items, None))
+                yield item
+
+        try:
+            yield each()
+        finally:
+            reader.shutdown(cancel_futures=True)
+            items.close()
+
+
+def check_columns(path: Path, columns: Sequence[str]) -> None:
+    """The first line names every column that is needed."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+            found = next(text_csv.reader(file), [])
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
+    missing = [column for column in columns if column not in found]
+    if not missing:
+        return
+    older = (
+        "its names in capitals are those of MIMIC-III" if missing[0].upper() in found else "it is of another release"
+    )
+    raise UserError(
+        f"{path}, line 1: the column {missing[0]} is missing among {', '.join(found)[:300] or 'none'}; {older}, where "
+        "MIMIC-IV 2.0 and MIMIC-IV-Note 2.2 are needed"
+    )
+
+
+def fault(path: Path, columns: Sequence[str]) -> str:
+    """The first row that cannot be read and what to do, without a word of it; "" if a slow reading finds nothing."""
+    row = 0
+    text_csv.field_size_limit(1 << 30)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = text_csv.reader(file)
+            header = next(rows)
+            for row, values in enumerate(rows, 1):
+                if len(values) != len(header):
+                    return f"{path}, row {row}: {len(values)} values for {len(header)} columns; {AGAIN}"
+                for name, value in zip(header, values, strict=True):
+                    if name in columns and NOT_UTF8.search(value):
+                        return f"{path}, row {row}: the {name} has bytes that are not UTF-8; {AGAIN}"
+                    if name in columns and name in INTEGERS and value and not re.fullmatch(r"[+-]?\d{1,18}", value):
+                        return f"{path}, row {row}: the {name} is no whole number; {AGAIN}"
+    except (OSError, EOFError, zlib.error):
+        return f"{path} is damaged or cut short after row {row}; {AGAIN}"
+    except text_csv.Error as error:
+        return f"{path}, row {row + 1}: {error}; {AGAIN}"
+    return ""

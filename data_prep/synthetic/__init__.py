@@ -1,0 +1,1 @@
+"""A MIMIC-IV for everybody: synthetic admissions, notes and reasonings."""

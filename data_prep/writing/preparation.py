@@ -1,0 +1,63 @@
+"""What data_prep.drg and data_prep.icd share: flags, what they load before the notes, the counts of the papers."""
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common.commands import parser
+from common.record import command_line
+from data_prep import prompts
+from data_prep.writing import budget, manifest
+
+
+class Loaded(NamedTuple):
+    """What a preparation has before it reads a note; a mistake in it costs no time."""
+
+    prompt: prompts.Prompt
+    fit: budget.Fit | None
+    kept: manifest.Manifest
+
+
+def flags(doc: str, task: str, most_tokens: int) -> argparse.ArgumentParser:
+    """A parser with the flags of both."""
+    arguments = parser(
+        doc, f"python -m data_prep.{task} --hosp data/synthetic/hosp --note data/synthetic/note --out data"
+    )
+    arguments.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
+    arguments.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
+    arguments.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
+    arguments.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
+    arguments.add_argument(
+        "--tokenizer", help="a model whose tokenizer counts the prompt and fits the note to the budget"
+    )
+    arguments.add_argument(
+        "--max-prompt-tokens", type=int, default=most_tokens, help=f"the budget (default {most_tokens})"
+    )
+    return arguments
+
+
+def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
+    """Prompt, tokenizer, and a manifest that says how it was called."""
+    prompt = prompts.load(task, options.prompt_dir)
+    fit = budget.load(options.tokenizer, options.max_prompt_tokens)
+    facts: dict[str, Any] = {
+        "command": command_line(f"data_prep.{task}", argv),
+        "releases": {},
+        "sections": options.sections,
+        "prompts": prompts.hashes(options.prompt_dir),
+        "max_prompt_tokens": options.max_prompt_tokens if fit else None,
+    }
+    return Loaded(prompt, fit, manifest.Manifest(task, facts))
+
+
+def compare(ours: dict[str, int], paper: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Our counts beside the paper's, printed and for the manifest."""
+    for name, count in ours.items():
+        print(f"{name:<28} {count:>9,}  the paper: {paper[name]:,}")
+    return {name: {"ours": count, "paper": paper[name]} for name, count in ours.items()}
+
+
+def say_where(out: Path, rows: dict[str, int], kept: manifest.Manifest) -> None:
+    """The last two lines: what is where, made of which releases."""
+    print(f"{', '.join(f'{count:,} {name}' for name, count in rows.items())} rows in {out}")
+    print(f"releases: hosp {kept.facts['releases']['hosp']}, note {kept.facts['releases']['note']}")

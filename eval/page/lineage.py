@@ -1,0 +1,88 @@
+"""Where an evaluated model comes from, as far as the run.json files on the way say so.
+
+    found = lineage("table1/strict", run)   # the name given to an evaluation, and its run.json
+    found.row, found.sft_cases, found.reason
+
+A number may stand beside the paper's only when it is of MIMIC-IV, of the whole test set and of a model of full size;
+`reason` says why another may not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eval.page.paper_results import Row, find, paper_tables
+
+Run = Mapping[str, Any]
+
+# Releases, as data preparation recognises them, whose numbers are no reproduction.
+UNFIT = {"unknown or synthetic": "synthetic data", "demo": "MIMIC-IV's demo of 100 patients"}
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What is known of the model and the data of an evaluation."""
+
+    row: Row | None  # of a paper
+    reason: str | None  # why its numbers do not stand beside the paper's
+    stage: str  # GRPO, SFT or as downloaded
+    sft_cases: int | None
+    trained: Run  # run.json of the GRPO or SFT run, or nothing
+
+
+def lineage(name: str, run: Run) -> Lineage:
+    """The row of a paper by the name that the user gave or by the recipe that trained the model."""
+    settings = run["settings"]
+    model = Path(settings["model"]["name"])
+    trained = _read(model.parent / "run.json")
+    stage = "GRPO" if "recipe" in trained else "as downloaded"
+    sft = Path(trained["model"]) if trained.get("model") and stage == "GRPO" else model
+    source = _read(sft / "run.json")
+    if stage != "GRPO" and "source" in source:
+        trained, stage = source, "SFT"
+    rows = {row.id.replace("/", "-"): row for table in paper_tables() for row in table.rows}
+    row = rows.get(name.replace("/", "-")) or (
+        find(trained["recipe"], trained.get("overrides", [])) if stage == "GRPO" else None
+    )
+    reason = _reason(settings, trained if stage != "as downloaded" else {})
+    return Lineage(row, reason, stage, _cases(source), trained if stage != "as downloaded" else {})
+
+
+def _reason(settings: Run, trained: Run) -> str | None:
+    releases = _manifest(Path(settings["data"]["name"])).get("releases", {})
+    if not releases:
+        return "unknown data"
+    if unfit := next((UNFIT[release] for release in releases.values() if release in UNFIT), None):
+        return unfit
+    if "hardware=cpu" in trained.get("overrides", []):
+        return "model and steps scaled down"
+    return f"{settings['data']['limit']:,} cases only" if settings["data"]["limit"] else None
+
+
+def _cases(source: Run) -> int | None:
+    """Rows of the file that SFT read its cases from."""
+    name = (source.get("source") or {}).get("cases")
+    if not name:
+        return None
+    try:
+        return pq.read_metadata(name).num_rows
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _manifest(data: Path) -> Run:
+    """The manifest of the folder that a data file is in, or of one above."""
+    return next((found for folder in list(data.parents)[:3] if (found := _read(folder / "manifest.json"))), {})
+
+
+def _read(path: Path) -> Run:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

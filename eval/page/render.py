@@ -1,0 +1,179 @@
+"""The report as one HTML page: nothing in it is fetched, and its policy lets no script run but its own.
+
+    page = render(evaluations, differences, trainings, groups, data, command)
+
+Text reaches the page escaped (Jinja) or as JSON that the case browser puts into text nodes.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from common.record import commit
+from eval.page import studies, views
+from eval.page.cases import Group
+from eval.page.curves import CURVES, Training, number, thinned
+from eval.page.drawing import Palette
+from eval.page.figures import DARK, LIGHT, Figure
+from eval.page.runs import Difference, Evaluation, text
+
+HERE = Path(__file__).parent / "static"
+SURFACES = {"light": ("#fbfbfa", "#ffffff"), "dark": ("#15181b", "#1c2024")}
+FORM = {
+    "drg": {
+        "valid": "valid", "format": "format right", "truncated": "cut off", "answer_first": "answer first",
+        "reasoning_words": "words of reasoning", "n_tokens": "tokens", "reward": "reward",
+    },
+    "icd": {
+        "valid": "valid", "format": "format right", "truncated": "cut off", "nil": "outside the labels",
+        "overlap": "overlap", "reasoning_words": "words of reasoning", "n_tokens": "tokens", "reward": "reward",
+    },
+}  # fmt: skip
+
+
+def render(
+    traced: studies.Traced,
+    differences: Sequence[Difference],
+    trainings: Sequence[Training],
+    cases: Sequence[Group],
+    data: Sequence[Any],
+    drawn: dict[str, list[Figure]],
+    *,
+    command: str,
+    embedded: bool,
+    files: bool,
+) -> str:
+    """The whole page."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    evaluations = [each for each, _ in traced]
+    tasks = [_task(key, evaluations, differences, drawn) for key in views.TASKS]
+    tasks = [task for task in tasks if task["evaluations"]]
+    paper = studies.paper_views(traced)
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string((HERE / "report.html").read_text(encoding="utf-8")).render(
+        tasks=tasks,
+        trainings=trainings,
+        paper=paper,
+        figures=drawn,
+        slopes=[(each, studies.slope(each)) for each in studies.scaling_series(traced)] if drawn["studies"] else [],
+        data=data,
+        cases=cases,
+        case_data=Markup(_json([group.data for group in cases])),
+        everything=[*evaluations, *trainings],
+        contents=_contents(tasks, paper, trainings, drawn, data, cases),
+        colours=Markup(colours()),
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        command=command,
+        commit=commit(),
+        embedded=embedded,
+        files=files,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        columns=views.columns,
+        sampling=sampling,
+        curves=CURVES,
+        thinned=thinned,
+        number=number,
+        about=about,
+        text=text,
+    )
+
+
+def _contents(tasks: Any, paper: Any, trainings: Any, drawn: Any, data: Any, cases: Any) -> list[tuple[str, str]]:
+    found = [(task["key"], f"{task['title']} accuracy") for task in tasks]
+    sections = (
+        ("paper", "The papers' tables", paper),
+        ("training", "Training", trainings),
+        ("sft", "SFT and GRPO", drawn["studies"]),
+        ("errors", "Errors", tasks),
+        ("data", "Data", data),
+        ("cases", "Cases", cases),
+        ("made", "What made this", True),
+    )
+    return found + [(id, title) for id, title, there in sections if there]
+
+
+def _task(
+    key: str, evaluations: list[Evaluation], differences: Sequence[Difference], drawn: dict[str, list[Figure]]
+) -> dict[str, Any]:
+    """All that the page shows of one task."""
+    runs = [each for each in evaluations if each.samples.task.key == key]
+    if not runs:
+        return {"evaluations": []}
+    kind, measure, _ = views.classes(runs[0])
+    pairs = [(each, *views.confused(each)) for each in runs[-1:]]
+    return {
+        "key": key,
+        "title": views.TASKS[key],
+        "evaluations": runs,
+        "differences": [each for each in differences if each.samples.task.key == key],
+        "columns": views.shown_columns(runs),
+        "names": [name for names in views.columns(runs[0]).values() for name in names],
+        "form": FORM[key],
+        "published": _shared([each.scores["published"] for each in runs]),
+        "figures": [each for each in drawn["accuracy"] if each.key == f"accuracy-{key}"],
+        "classes": next(each for each in drawn["classes"] if each.key == f"classes-{key}"),
+        "confusions": [each for each in drawn["confusion"] if each.key.startswith(f"confusion-{key}")],
+        "groups": [views.classes(each)[2] for each in runs],
+        "kind": kind,
+        "measure": measure,
+        "pairs": pairs,
+    }
+
+
+def _shared(rows: list[dict[str, Any]]) -> list[str]:
+    return [name for name in rows[0] if all(name in row for row in rows)]
+
+
+def sampling(each: Evaluation) -> str:
+    """How the completions were sampled, in a few words."""
+    settings = each.run["settings"]
+    drawn = settings["sampling"]
+    words = f"temperature {drawn['temperature']:g}, top_p {drawn['top_p']:g}, at most {drawn['max_tokens']:,} tokens"
+    return f"{words}, prefill {settings['prefill']}" if settings["prefill"] else words
+
+
+def about(each: Evaluation | Training) -> list[tuple[str, str]]:
+    """What made a run, as far as its run.json says so."""
+    run = each.run
+    settings = run.get("settings", {})
+    found: dict[str, Any] = {"folder": each.folder, "recipe": run.get("recipe"), "command": run.get("command")}
+    if settings:
+        found["sampling"] = settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
+        found["model"] = f"{settings['model']['name']} ({settings['model']['fingerprint'][:12]})"
+        found["data"] = f"{settings['data']['name']} ({settings['data']['sha256'][:12]})"
+    found |= {key: run.get(key) for key in ("overrides", "commit", "hardware", "versions", "started", "ended")}
+    return [(key, _words(value)) for key, value in found.items() if value not in (None, "", [], {})]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item) or '-'}" for key, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _json(value: Any) -> str:
+    """JSON in ASCII in which no tag and no entity can start."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def colours() -> str:
+    """The page's colours as CSS variables, those of the figures among them, for light and dark."""
+
+    def block(palette: Palette, surfaces: Iterable[str]) -> str:
+        paper, card = surfaces
+        values = {"paper": paper, "card": card, "ink": palette.ink, "soft": palette.soft, "line": palette.line}
+        values |= {"accent": palette.series[0]} | {f"series-{i}": c for i, c in enumerate(palette.series, 1)}
+        return ":root { " + " ".join(f"--{name}: {value};" for name, value in values.items()) + " }"
+
+    dark = block(DARK, SURFACES["dark"])
+    return f"{block(LIGHT, SURFACES['light'])}\n@media (prefers-color-scheme: dark) {{ {dark} }}"

@@ -1,0 +1,164 @@
+"""What the report shows of evaluations and training runs: tables as data, figures to draw.
+
+columns(evaluation)                      # the metrics of the main table
+drawn = figures(evaluations, trainings)  # by section of the page
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from eval.page import drawing as draw
+from eval.page import runs
+from eval.page.curves import CURVES, Training, smoothed
+from eval.page.drawing import Line, Point
+from eval.page.figures import Figure
+from eval.page.runs import Evaluation
+from eval.page.studies import Traced, metric_title, ratios, scaling
+from eval.scoring.metrics import INVALID
+
+TASKS = {"drg": "MS-DRG", "icd": "ICD-10-CM"}
+MOST_PAIRS = 12
+
+
+def columns(each: Evaluation) -> dict[str, dict[str, str]]:
+    """The metrics of the main table: by the title of a level, their names and short titles."""
+    levels = each.samples.task.levels.items()
+    return {
+        title: {name: metric_title(name.partition("/")[2]) for name in runs.columns(each.samples, level)}
+        for level, title in levels
+    }
+
+
+def shown_columns(some: Sequence[Evaluation]) -> dict[str, dict[str, str]]:
+    """The same for several runs; with different numbers of samples the titles say n."""
+    found = columns(some[0])
+    if len({each.samples.n for each in some}) > 1 and some[0].samples.task.key == "drg":
+        heads = ("Pass@1", "Pass@n", "Maj@n")
+        return {title: dict(zip(names, heads, strict=True)) for title, names in found.items()}
+    return found
+
+
+def figures(traced: Traced, trainings: Sequence[Training]) -> dict[str, list[Figure]]:
+    """The figures by section: accuracy, training, studies, classes, confusion."""
+    by_task = {
+        task: found
+        for task in TASKS
+        if (found := [(each, line) for each, line in traced if each.samples.task.key == task])
+    }
+    drawn: dict[str, list[Figure]] = {name: [] for name in ("accuracy", "training", "studies", "classes", "confusion")}
+    drawn["training"] = list(_curves(trainings))
+    for task, found in by_task.items():
+        some = [each for each, _ in found]
+        drawn["accuracy"].append(_accuracy(task, some))
+        drawn["classes"].append(_support(task, some))
+        drawn["confusion"] += _confusions(task, some)
+        if task == "drg":
+            drawn["studies"] += [scaling(found), ratios(found)]
+    return drawn
+
+
+def _accuracy(task: str, some: list[Evaluation]) -> Figure:
+    panels = {title: list(names.values()) for title, names in shown_columns(some).items()}
+    rows = {}
+    for run in some:
+        cells = [run.cells(level) for level in run.samples.task.levels]
+        rows[run.name] = [[Point(*(100 * v for v in (c["value"], *c["interval"]))) for c in level] for level in cells]
+    caption = "Percent, with 95 % intervals over patients."
+    return Figure(f"accuracy-{task}", "Accuracy by run", caption, partial(draw.intervals, panels=panels, rows=rows))
+
+
+def _curves(trainings: Sequence[Training]) -> Iterator[Figure]:
+    for key, curve in CURVES.items():
+        lines = []
+        for i, training in enumerate(trainings):
+            if values := training.curves[key]:
+                steps, y = list(values), list(values.values())
+                lines.append((i, Line(training.name, steps, y, smoothed(y))))
+        if lines:
+            many = any(line.smooth for _, line in lines)
+            caption = (
+                curve.meaning[0].upper()
+                + curve.meaning[1:]
+                + ("; the mean over the last 50 steps, single steps behind it" if many else "")
+            )
+            yield Figure(f"training-{key}", curve.title, caption, partial(draw.curve, title=curve.title, lines=lines))
+
+
+def classes(each: Evaluation) -> tuple[str, str, dict[str, Any]]:
+    """What the classes are, the metric that stands for them, and the groups of scores.json."""
+    kind, metric = ("MDC", "drg/pass@1") if each.samples.task.key == "drg" else ("chapter", "f1")
+    return kind, metric, each.scores["groups"][kind.lower()]
+
+
+def _support(task: str, some: list[Evaluation]) -> Figure:
+    series, kind = {}, ""
+    for run in some:
+        kind, metric, groups = classes(run)
+        series[run.name] = [
+            (name, row["cases"], 100 * row["metrics"][metric]["value"]) for name, row in groups.items() if row["cases"]
+        ]
+    what = "DRG Pass@1" if task == "drg" else "F1"
+    title = f"{what} by {kind} against its cases"
+    caption = f"A point is one {kind}, named by its number; intervals are in the table below."
+    return Figure(
+        f"classes-{task}", title, caption, partial(draw.support, series=series, ylabel=f"{what} of the {kind}, percent")
+    )
+
+
+def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
+    level = "status" if task == "drg" else "chapter"
+    panels, names, said = {}, [], []
+    for run in some:
+        at = [*run.samples.task.levels].index(level)
+        known = list(run.samples.labelled.names[at])
+        gold, answers = run.samples.gold[:, at], run.samples.said[:, :, at]
+        counts = np.zeros((len(known), len(known) + 1))
+        column = np.where(answers == INVALID, len(known), answers)
+        np.add.at(counts, (np.repeat(gold, answers.shape[1]), column.ravel()), 1)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        cases = np.bincount(gold, minlength=len(known))
+        order = range(len(known)) if task == "drg" else sorted(range(len(known)), key=lambda i: int(known[i]))
+        kept = [i for i in order if cases[i]]
+        names = [f"{known[i]} ({cases[i]:,})" for i in kept]
+        said = [*(known[i] for i in order), "invalid"]
+        panels[run.name] = shares[kept][:, [*order, len(known)]].tolist()
+    what = "CC/MCC status" if task == "drg" else "Chapter"
+    caption = "Percent of the completions of each gold class (its cases in brackets); a row adds up to 100."
+    apart = [panels] if task == "drg" else [{name: panel} for name, panel in panels.items()]
+    for i, shown in enumerate(apart, 1):
+        drawn = partial(draw.confusion, names=names, said=said, panels=shown)
+        yield Figure(f"confusion-{task}-{i}", f"{what}: gold and said", caption, drawn)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two labels that are taken for each other: completions, cases, and the share of that gold's completions."""
+
+    gold: str
+    said: str
+    completions: int
+    cases: int
+    share: float
+
+
+def confused(each: Evaluation) -> tuple[str, list[Pair]]:
+    """The most frequent wrong answers at base DRG (ICD: category)."""
+    level = "base" if each.samples.task.key == "drg" else "category"
+    at = [*each.samples.task.levels].index(level)
+    names, gold, said = each.samples.labelled.names[at], each.samples.gold[:, at], each.samples.said[:, :, at]
+    wrong = (said != gold[:, None]) & (said != INVALID)
+    case, sample = np.nonzero(wrong)
+    pairs, place, counts = np.unique(
+        np.column_stack([gold[case], said[case, sample]]), axis=0, return_inverse=True, return_counts=True
+    )
+    of_gold = np.bincount(gold, minlength=len(names)) * said.shape[1]
+    found = [
+        Pair(names[g], names[s], int(counts[i]), len(set(case[place.ravel() == i])), counts[i] / of_gold[g])
+        for i in np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+        for g, s in [pairs[i]]
+    ]
+    return each.samples.task.levels[level], found

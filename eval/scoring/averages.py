@@ -1,0 +1,134 @@
+"""Precision, recall and F1 over classes, macro and micro, at three levels and for three sets of labels.
+
+A class is a chapter, a category or a full code; NIL is the one class of parsed answers outside the label file. An
+unparsed answer is no class: it is a false negative of the gold and nobody's false positive. With tp, said and gold the
+counts of a class, precision = tp / said, recall = tp / gold, F1 = 2 tp / (said + gold), and 0 / 0 = 0.
+
+Macro averages divide the sum over classes by the number of labels: those of gold or prediction (union, what
+scikit-learn and torchmetrics do), of gold alone, or all of the label file and NIL if it occurs. A class outside gold
+has 0 for all three, so the sets differ in that number and in nothing else. With several samples a case the average is
+the mean over the n runs that the samples are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.scoring.intervals import Bootstrap, Estimate, divide, number, ratios
+from eval.scoring.metrics import INVALID, Array
+
+MEASURES = ("precision", "recall", "f1")
+SETS = {
+    "": "over the labels that are gold or predicted",
+    "@gold": "over the labels that are gold",
+    "@all": "over all labels of the label file, and NIL where it occurs",
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What every sample says (cases x n) and what is right, as numbers of classes below `size`; `file` marks those
+    of the label file."""
+
+    said: Array
+    gold: Array
+    size: int
+    file: Array
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sums over the cases of some patients: for a class (row) and a set of patients (column)."""
+
+    right: Array  # rows: the classes that any case gets right
+    said: Array
+    gold: Array
+    union: Array  # how many labels are gold or predicted
+    golds: Array
+    all: Array
+
+    def macro(self) -> Array:
+        """Shape (3 measures, 3 sets of labels, columns)."""
+        below = np.stack([self.said, self.gold, (self.said + self.gold) / 2])
+        sums = divide(self.right, below, 0.0).sum(axis=1)
+        return divide(sums[:, None], np.stack([self.union, self.golds, self.all])[None])
+
+
+def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
+    """Macro precision, recall and F1 for each set, by name (`f1`, `f1@gold`), with the mean number of labels."""
+    size, cluster = number(patients)
+    everybody = np.ones((size, 1))
+    runs = [_Run(answers, answers.said[:, j], cluster, size) for j in range(answers.said.shape[1])]
+    whole = [run.counts(everybody) for run in runs]
+    values = np.mean([counts.macro() for counts in whole], axis=0)[:, :, 0]
+    labels = np.mean([[counts.union, counts.golds, counts.all] for counts in whole], axis=0)[:, 0]
+    drawn = [sum(run.counts(weights).macro() for run in runs) / len(runs) for weights in bootstrap.half_samples(size)]
+    draws = np.concatenate(drawn, axis=2)
+    found = {}
+    for i, measure in enumerate(MEASURES):
+        for j, labelled in enumerate(SETS):
+            estimate = Estimate(float(values[i, j]), draws[i, j], len(patients), None, True, (0.0, 1.0))
+            found[measure + labelled] = estimate, float(labels[j])
+    return found
+
+
+class _Run:
+    """One sample of every case as sparse counts of (class, patient)."""
+
+    def __init__(self, answers: Answers, said: Array, cluster: Array, patients: int) -> None:
+        from scipy.sparse import csr_matrix
+
+        def counted(labels: Array, where: Array) -> csr_matrix:
+            entries = (np.ones(where.sum()), (labels[where], cluster[where]))
+            return csr_matrix(entries, shape=(answers.size, patients))
+
+        gold, everywhere = answers.gold, np.ones(len(said), dtype=bool)
+        self.of_right, self.of_said = counted(gold, said == gold), counted(said, said != INVALID)
+        self.of_gold = counted(gold, everywhere)
+        self.union = self.of_said + self.of_gold
+        self.outside = self.of_said[~answers.file]
+        self.file = int(answers.file.sum())
+        self.kept = np.flatnonzero(np.diff(self.of_right.indptr))
+
+    def counts(self, weights: Array) -> Counts:
+        said, gold, right = (matrix[self.kept] @ weights for matrix in (self.of_said, self.of_gold, self.of_right))
+        union, golds, outside = (
+            ((matrix @ weights) > 0).sum(axis=0) for matrix in (self.union, self.of_gold, self.outside)
+        )
+        return Counts(right, said, gold, union, golds, self.file + outside)
+
+
+def micro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, Estimate]:
+    """Micro precision, recall and F1 for each set: sums over all samples; answers outside the set do not count."""
+    n = answers.said.shape[1]
+    right = (answers.said == answers.gold[:, None]).sum(axis=1)
+    in_gold = np.isin(answers.said, np.unique(answers.gold)).sum(axis=1)
+    valid = (answers.said != INVALID).sum(axis=1)
+    above, below, names = [], [], []
+    for labelled, said in zip(SETS, (valid, in_gold, valid), strict=True):
+        for measure, under in zip(MEASURES, (said, np.full(len(said), n), (said + n) / 2), strict=True):
+            names.append(measure + labelled)
+            above.append(right)
+            below.append(under)
+    found = ratios(np.column_stack(above), np.column_stack(below), patients, bootstrap)
+    return dict(zip(names, found, strict=True))
+
+
+def by_class(answers: Answers, patients: Array, bootstrap: Bootstrap) -> Iterator[tuple[int, dict, int, int]]:
+    """For every class that is gold or predicted: its number, precision, recall and F1, its gold cases and answers."""
+    shape = (len(answers.gold), answers.size)
+    gold, said, right = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    n, rows = answers.said.shape[1], np.arange(shape[0])
+    gold[rows, answers.gold] = n
+    for j in range(n):
+        valid = answers.said[:, j] != INVALID
+        np.add.at(said, (rows[valid], answers.said[valid, j]), 1)
+    hits = (answers.said == answers.gold[:, None]).sum(axis=1)
+    right[rows, answers.gold] = hits
+    above = np.column_stack([right, right, right])
+    below = np.column_stack([said, gold, (said + gold) / 2])
+    found = ratios(above, below, patients, bootstrap)
+    for label in np.flatnonzero(gold.sum(axis=0) + said.sum(axis=0)):
+        measures = {name: found[i * answers.size + label] for i, name in enumerate(MEASURES)}
+        yield int(label), measures, int(gold[:, label].sum() / n), int(said[:, label].sum())

@@ -1,0 +1,197 @@
+"""The completions of a folder of generations, scored with the rule of training.
+
+samples = score_folder(Path("runs/test"))
+samples.numbers["acc"]  # N cases x n samples, in the order of the cases' index
+samples = read_samples(Path("runs/test"))  # the same from per_sample.parquet; eval.score says what is in it
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from common.commands import UserError, existing
+from common.files import whole_file
+from eval.generation import parts
+from eval.scoring.labels import Labelled, Options, icd_options
+from eval.scoring.metrics import INVALID, Array
+from eval.scoring.tasks import TASKS, Task
+
+PER_SAMPLE = "per_sample.parquet"
+CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
+AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
+_GENERATED = ("n_tokens", "truncated")
+_TYPES = {"reward": pa.float32(), "overlap": pa.float32(), "n_tokens": pa.int32(), "reasoning_words": pa.int32()}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Scored completions: numbers and answers, none of the text around them."""
+
+    folder: Path
+    run: dict[str, Any]
+    task: Task
+    cases: pa.Table  # CASE
+    pred: list[list[str]]
+    numbers: dict[str, Array]  # the task's flags and numbers, n_tokens and truncated: N x n
+    labelled: Labelled
+    options: Options | None = None  # not kept in per_sample.parquet, as the next
+    published: list[list[str]] | None = None  # what the published parser reads
+
+    @property
+    def n(self) -> int:
+        return self.said.shape[1]
+
+    @property
+    def said(self) -> Array:
+        """N x n x levels."""
+        return self.labelled.said
+
+    @property
+    def gold(self) -> Array:
+        """N x levels."""
+        return self.labelled.gold
+
+    @property
+    def patients(self) -> Array:
+        return self.cases["subject_id"].to_numpy()
+
+
+def score_folder(folder: Path, labels: str | None = None, extra_codes: str | None = None) -> Samples:
+    """Read, check and score a finished folder, one part at a time; the two files are for ICD (eval.scoring.labels)."""
+    run = parts.read_run(folder)
+    settings = run["settings"]
+    if parts.being_written(folder):
+        raise UserError(f"{folder} is still being written; wait until that eval.generate has ended")
+    if not run["finished"]:
+        raise UserError(f"{folder} is not finished, its eval.generate was stopped; {AGAIN}")
+    found = len(parts.done(folder, settings))
+    if found != run["prompts"]:
+        raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {AGAIN}")
+    task, options, tables, rows = None, Options(settings["prefill"]), [], []
+    count = len(parts.paths(folder))
+    for path, table in tqdm(parts.read(folder, settings), "scoring", count, leave=False, unit=" parts", mininterval=1):
+        if task is None:
+            task = _task(path, table, task)
+            options = _options(folder, settings, task, labels, extra_codes)
+        _task(path, table, task)
+        _check(path, table, task, settings["sampling"]["n"], options)
+        rows += _scored(path, table, task, options)
+        tables.append(table.select([*CASE, "n_tokens", "finish_reason"]))
+    if task is None:
+        raise UserError(f"{folder} holds no case; generate from a data file with rows")
+    table = pa.concat_tables(tables).replace_schema_metadata(None)
+    order = np.argsort(table["index"].to_numpy())
+    table, rows = table.take(order), [rows[i] for i in order]
+    numbers = {
+        name: np.array([[sample[name] for sample in row] for row in rows], dtype=np.float64)
+        for name in (*task.flags, *task.numbers)
+    }
+    numbers["n_tokens"] = np.array(table["n_tokens"].to_pylist(), dtype=np.float64)
+    reasons = table["finish_reason"].to_pylist()
+    numbers["truncated"] = np.array([[reason == "length" for reason in row] for row in reasons], dtype=np.float64)
+    pred, published = ([[sample[name] for sample in row] for row in rows] for name in ("pred", "published"))
+    labelled = task.label(pred, table["ground_truth"].to_pylist(), options)
+    return Samples(folder, run, task, table.select(CASE), pred, numbers, labelled, options, published)
+
+
+def _options(folder: Path, settings: dict, task: Task, labels: str | None, extra_codes: str | None) -> Options:
+    if task.key == "icd":
+        return icd_options(settings, labels, extra_codes)
+    if labels or extra_codes:
+        raise UserError(f"{folder} holds {task.source}, and --labels and --extra-codes are for mimic_icd")
+    return Options(settings["prefill"])
+
+
+def _task(path: Path, table: pa.Table, before: Task | None) -> Task:
+    sources = table["data_source"].unique().to_pylist()
+    known = [TASKS.get(source) for source in sources]
+    if None in known:
+        raise UserError(f"{path} holds cases of {sources[known.index(None)]}, and eval.score knows {', '.join(TASKS)}")
+    if len(known) > 1 or before not in (None, known[0]):
+        raise UserError(f"{path} mixes cases of {' and '.join(TASKS)}; generate from a data file of one task")
+    return known[0]
+
+
+def _check(path: Path, table: pa.Table, task: Task, n: int, options: Options) -> None:
+    import pyarrow.compute as pc
+
+    index = table["index"].to_pylist()
+    for name in ("completions", "n_tokens", "finish_reason"):
+        sizes = pc.fill_null(pc.list_value_length(table[name]), 0).to_pylist()
+        short = next((case for case, size in zip(index, sizes, strict=True) if size != n), None)
+        if short is not None:
+            raise UserError(f"{path}: case {short} does not have {n} samples; {parts.REMEDY}")
+        if pc.list_flatten(table[name]).null_count:
+            raise UserError(f"{path} has empty places in {name}; {parts.REMEDY}")
+    more = {"extra_codes": options.extra_codes} if options.extra_codes else {}
+    for case, gold in zip(index, table["ground_truth"].to_pylist(), strict=True):
+        try:
+            task.check_gold(gold, **more)
+        except ValueError as error:
+            raise UserError(f"{path}: case {case}: {error}; prepare the data of {task.source} again") from error
+
+
+def _scored(path: Path, table: pa.Table, task: Task, options: Options) -> list[list[dict[str, Any]]]:
+    columns = (table[name].to_pylist() for name in ("index", "ground_truth", "completions"))
+    rows = []
+    for index, gold, completions in zip(*columns, strict=True):
+        rows.append([task.score(text, gold, options) for text in completions])
+        if any(sample["reward_error"] for sample in rows[-1]):
+            raise UserError(f"{path}: case {index} has a completion that the reward cannot score; report it")
+    return rows
+
+
+def write_samples(samples: Samples) -> None:
+    """Write per_sample.parquet beside the generations: one row per case, with lists over its samples."""
+    task, labelled = samples.task, samples.labelled
+    table = samples.cases.append_column("pred", pa.array(samples.pred, pa.list_(pa.string())))
+    for i, (level, names) in enumerate(zip(task.levels, labelled.names, strict=True)):
+        texts = np.array([*names, None], dtype=object)  # INVALID is the last
+        table = table.append_column(f"gold_{level}", pa.array(texts[labelled.gold[:, i]], pa.string()))
+        said = pa.array(texts[labelled.said[:, :, i]].tolist(), pa.list_(pa.string()))
+        table = table.append_column(f"said_{level}", said)
+    for name in (*task.flags, *task.numbers, *_GENERATED):
+        of = _TYPES.get(name, pa.int8())
+        numbers = samples.numbers[name].astype(of.to_pandas_dtype())
+        table = table.append_column(name, pa.array(numbers.tolist(), pa.list_(of)))
+    about = {
+        "task": task.source,
+        "names": labelled.names if labelled.in_file else [],
+        "in_file": [int(marks.sum()) for marks in labelled.in_file],
+    }
+    with whole_file(samples.folder / PER_SAMPLE) as made:
+        pq.write_table(table.replace_schema_metadata({"labels": json.dumps(about)}), made)
+
+
+def read_samples(folder: Path) -> Samples:
+    """The same samples again, from per_sample.parquet: no completion is read or scored."""
+    path = existing(folder / PER_SAMPLE, "the file", "run `python -m eval.score` on that folder")
+    try:
+        table = pq.read_table(path, partitioning=None)
+        about = json.loads(table.schema.metadata[b"labels"])
+        task = TASKS[about["task"]]
+        numbers = {
+            name: np.array(table[name].to_pylist(), dtype=float) for name in (*task.flags, *task.numbers, *_GENERATED)
+        }
+        labelled = _labelled(table, task, about)
+        pred = table["pred"].to_pylist()
+        return Samples(folder, parts.read_run(folder), task, table.select(CASE), pred, numbers, labelled)
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged or of another version; run `python -m eval.score` again") from error
+
+
+def _labelled(table: pa.Table, task: Task, about: dict[str, Any]) -> Labelled:
+    names = tuple(map(tuple, about["names"])) or task.names
+    said, gold = [], []
+    for level, known in zip(task.levels, names, strict=True):
+        place = {name: i for i, name in enumerate(known)} | {None: INVALID}
+        said.append([[place[label] for label in row] for row in table[f"said_{level}"].to_pylist()])
+        gold.append([place[label] for label in table[f"gold_{level}"].to_pylist()])
+    in_file = tuple(np.arange(len(known)) < count for known, count in zip(names, about["in_file"], strict=False))
+    return Labelled(np.stack(said, axis=2), np.stack(gold, axis=1), names, in_file)

@@ -1,0 +1,149 @@
+"""Recipes as verl will see them: Hydra composes verl's own `ppo_trainer`, the recipe and the overrides.
+
+config = compose("drg_sapphire/strict", ["hardware=cpu"])
+"""
+
+import difflib
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from common.commands import UserError
+
+RECIPES = Path(__file__).resolve().parent.parent
+GROUPS = ("hardware", "model", "sft_share")  # folders of which a launch picks one file: hardware=cpu
+
+
+def recipes() -> list[str]:
+    """Names of all recipes that can be run, as the launcher takes them."""
+    files = (path for base in RECIPES.glob("*/_base.yaml") for path in base.parent.glob("*.yaml") if path != base)
+    return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in files)
+
+
+def recipe_file(recipe: str) -> Path:
+    """The YAML of a recipe, or a sentence with the names that come near."""
+    name = recipe.removeprefix("recipes/").removesuffix(".yaml")
+    if name not in recipes():
+        raise UserError(f"there is no recipe {recipe!r}{_near(name, recipes())}")
+    return RECIPES / f"{name}.yaml"
+
+
+def split_launch_options(arguments: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The launcher's own `name=…` and `fresh=1`, and the overrides that are Hydra's."""
+    options, overrides = {}, []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in ("name", "fresh"):
+            options[key] = value
+        else:
+            overrides.append(argument)
+    if not re.fullmatch(r"[\w.-]{1,80}", options.get("name", "run")) or options.get("name", "run").startswith("."):
+        raise UserError(f"name={options['name']} is no name for a folder: use letters, digits, '-', '_' and '.'")
+    if options.get("fresh", "1") not in ("0", "1"):
+        raise UserError(f"fresh={options['fresh']} is neither 0 nor 1")
+    return options, overrides
+
+
+def quoted(overrides: Iterable[str]) -> list[str]:
+    """The overrides as Hydra takes them: a group's choice in quotes, because it would read sft_share=90 as a number."""
+    split = [(override, *override.partition("=")) for override in overrides]
+    return [f"{key}='{value}'" if key in GROUPS else override for override, key, _, value in split]
+
+
+def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The composed configuration of a recipe; a faulty override is a sentence that names it."""
+    name = str(recipe_file(recipe).relative_to(RECIPES).with_suffix(""))
+    overrides = list(overrides)
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise UserError(f"{override!r} is no override: write key=value")
+        group, _, choice = override.partition("=")
+        if group in GROUPS and choice not in _choices(group):
+            raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
+    try:
+        return _compose(name, quoted(overrides))
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"recipes/{name}.yaml, or what it builds on, is no YAML: {' '.join(str(error).split())}"
+        ) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(name, overrides, error)) from error
+
+
+@cache
+def verl_defaults() -> DictConfig:
+    """What verl itself composes: every key that it knows, with its default."""
+    return _compose("ppo_trainer", [], folder=verl_config_dir())
+
+
+def leaves(config: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value of a configuration with the keys that lead to it; an empty mapping is a value, too."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*prefix, str(key)))
+        else:
+            yield (*prefix, str(key)), value
+
+
+def unresolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts, its references to other keys and to the environment left as written."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def nearest_key(key: str, others: Iterable[str] = ()) -> str:
+    """', did you mean …?' for a key that neither verl nor `others` know; nothing when none comes near."""
+    return _near(key, [*(".".join(path) for path, _ in leaves(unresolved(verl_defaults()))), *others])
+
+
+@cache
+def base_of(recipe: str) -> DictConfig:
+    """The composed `_base.yaml` beside a recipe."""
+    return _compose(f"{recipe_file(recipe).parent.name}/_base", [])
+
+
+def verl_config_dir() -> Path:
+    """Where verl keeps its YAML; found without importing verl, which takes long."""
+    spec = importlib.util.find_spec("verl")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("verl is not installed in this environment; run `make` to set it up")
+    return Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
+
+
+def _compose(name: str, overrides: list[str], folder: Path = RECIPES) -> DictConfig:
+    with initialize_config_dir(config_dir=str(folder.resolve()), version_base=None, job_name="recipe"):
+        return hydra_compose(name, overrides=[*overrides, f"hydra.searchpath=[file://{verl_config_dir()}]"])
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (RECIPES / group).glob("*.yaml"))
+
+
+def _near(word: str, words: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
+    return f", did you mean {' or '.join(near)}?" if near else f"; see {os.path.relpath(RECIPES)}/README.md"
+
+
+def _explain(name: str, overrides: list[str], error: Exception) -> str:
+    text = " ".join(str(error).split())
+    for override in overrides:
+        key = re.sub(r"^[~+]*", "", override.split("=", 1)[0])
+        try:
+            _compose(name, [override])
+        except (HydraException, OmegaConfBaseException) as own:
+            if "Could not override" in str(own):
+                return f"override {override!r}: verl has no key {key}{nearest_key(key)}"
+            return f"override {override!r} cannot be read: {' '.join(str(own).split())[:200]}"
+    return f"recipes/{name}.yaml does not compose: {text[:300]}"

@@ -1,0 +1,151 @@
+"""The folder of a run: $RUNS_DIR/RECIPE/NAME with run.json, config.yaml, metrics.jsonl, log.txt and checkpoints.
+
+An unfinished run is resumed in its folder, a finished one is not touched unless the user says fresh=1.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from common.commands import UserError
+from common.files import sha256, whole_file
+from common.record import commit, versions
+from recipes.launcher.compose import compose, unresolved
+
+HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
+
+
+def fingerprint(recipe: str, overrides: list[str]) -> str:
+    """Eight digits for what a run trains: its composed configuration without places and hardware."""
+    config = unresolved(compose(recipe, [item for item in overrides if not item.startswith(HARDWARE)]))
+    config.pop("places")
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, recipe: str, overrides: list[str], config: DictConfig, name: str | None) -> None:
+        self.recipe, self.overrides, self.config = recipe, overrides, config
+        self.print = fingerprint(recipe, overrides)
+        # hardware=cpu shrinks what is trained, so its runs never share a folder with those of a GPU
+        small = "cpu-" if config.trainer.device == "cpu" else ""
+        self.print = small + self.print
+        self.path = Path(os.environ.get("RUNS_DIR", "runs")) / recipe / (name or self.print)
+        self.devices = config.trainer.nnodes * config.trainer.n_gpus_per_node
+        self.metrics = self.path / "metrics.jsonl"
+        self.log = self.path / "log.txt"
+        self.checkpoints = self.path / "checkpoints"
+        self.outcomes = self.path / "outcomes.parquet"  # a parquet folder, one file a step (verl_ext.batches)
+
+    def open(self, fresh: bool) -> None:
+        """Take the folder for this run, or say why it can't be taken."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115  held until this process ends
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.path} is in use by another launcher; wait for it or choose name=…") from None
+        before = self.read()
+        if fresh:
+            for item in self.path.iterdir():
+                if item.name != ".lock":
+                    shutil.rmtree(item) if item.is_dir() else item.unlink()
+        elif before.get("status") == "finished":
+            raise UserError(f"{self.path} holds a finished run; choose name=… for another one or fresh=1 to start over")
+        elif before and before["fingerprint"] != self.print:
+            other = " ".join(before["overrides"]) or "no overrides"
+            raise UserError(
+                f"{self.path} holds a run of another configuration ({other}); "
+                "choose another name=… or fresh=1 to start over"
+            )
+        elif before and before.get("devices", self.devices) != self.devices and any(self.checkpoints.glob("global_*")):
+            raise UserError(
+                f"{self.path} has checkpoints of {before['devices']} devices, which {self.devices} cannot load; "
+                "launch on as many as before, or choose another name=…"
+            )
+        self.mend_tracker()
+
+    def mend_tracker(self) -> None:
+        """Point verl to the newest whole checkpoint when a kill cut off the file that names it (data.pt comes last)."""
+        tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
+        if not tracker.exists() or tracker.read_text().strip().isdigit():
+            return
+        whole = [int(file.parent.name.rpartition("_")[2]) for file in self.checkpoints.glob("global_step_*/data.pt")]
+        tracker.unlink()
+        if whole:
+            with whole_file(tracker) as file:
+                file.write_text(str(max(whole)))
+
+    def read(self) -> dict[str, Any]:
+        """run.json, or nothing for a new folder."""
+        file = self.path / "run.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def begin(self) -> None:
+        """Write what is run: config.yaml and run.json."""
+        with whole_file(self.path / "config.yaml") as file:
+            file.write_text(OmegaConf.to_yaml(self.config, resolve=True))
+        data = self.config.data
+        self.update(
+            recipe=self.recipe,
+            name=self.path.name,
+            overrides=self.overrides,
+            fingerprint=self.print,
+            command=f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}",
+            commit=commit(),
+            versions=versions(),
+            hardware=_hardware(self.config),
+            devices=self.devices,
+            data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
+            model=str(self.config.actor_rollout_ref.model.path),
+            total_steps=total_steps(self.config),
+            status="running",
+            started=_now(),
+        )
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of run.json."""
+        with whole_file(self.path / "run.json") as file:
+            file.write_text(json.dumps({**self.read(), **fields}, indent=2) + "\n")
+
+    def end(self, status: str, exit_status: int, cause: str | None) -> None:
+        """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers."""
+        exports = sorted(
+            self.checkpoints.glob("global_step_*/actor/huggingface"), key=lambda path: path.stat().st_mtime
+        )
+        if exports:
+            with whole_file(self.path / "hf_model") as link:
+                link.unlink()
+                link.symlink_to(os.path.relpath(exports[-1], self.path))
+        self.update(status=status, exit_status=exit_status, cause=cause, ended=_now())
+
+
+def total_steps(config: DictConfig) -> int:
+    """Optimiser steps of the whole run: the epochs over the training file, or fewer when that is set."""
+    import pyarrow.parquet as pq
+
+    rows = pq.ParquetFile(str(config.data.train_files)).metadata.num_rows
+    steps = rows // config.data.train_batch_size * config.trainer.total_epochs
+    return min(steps, config.trainer.total_training_steps or steps)
+
+
+def _hardware(config: DictConfig) -> str:
+    if config.trainer.device == "cpu":
+        return f"CPU, {os.cpu_count()} cores"
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    gpu = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines() if shutil.which(asked[0]) else []
+    return f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {gpu[0] if gpu else sys.platform}"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,172 @@
+"""ICD-10-CM codes as the rewards and metrics see them: validity, category, chapter and prefix overlap.
+
+    from reward_fns.icd import icd10
+    icd10.normalise(" i21.4 "), icd10.category("I214"), icd10.chapter("I214")  # "I214", "I21", "9"
+
+A code exists when it is a category ("I21") or anything below one in simple-icd-10-cm, billable or not. Reading that
+package takes seconds, so what is needed of it is kept in the user's cache folder (XDG_CACHE_HOME), by its version, and
+read at the first use. `extra` adds codes of other years: see read_codes.
+"""
+
+import os
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NONE: frozenset[str] = frozenset()
+
+_LONGEST = 7  # characters of a code without its dot
+
+_SHAPE = re.compile("[A-Z](?:[0-9][0-9A-Z]|[A-Z][0-9])[0-9A-Z]{0,4}")  # also C7A.00, Z3A.01, QA0.01
+
+
+class Table(NamedTuple):
+    """Every code without its dot, sorted, and the chapter ("1" to "22") in which each run of categories starts."""
+
+    codes: frozenset[str]
+    ordered: tuple[str, ...]
+    starts: tuple[str, ...]
+    chapters: tuple[str, ...]
+
+
+def normalise(code: str) -> str:
+    """Upper case, without dots and white space; what is not ASCII is no code and keeps its case."""
+    if not code.isalnum():
+        code = "".join(code.replace(".", " ").split(None, _LONGEST + 1))  # more pieces are no code and stay apart
+    return code.upper() if code.isascii() else code
+
+
+def looks_like_code(code: str) -> bool:
+    """Whether a normalised text has the shape of an ICD-10-CM code, existing or not."""
+    return _SHAPE.fullmatch(code) is not None
+
+
+def exists(code: str, extra: frozenset[str] = NONE) -> bool:
+    """Whether a text is a category or a code below one, in any spelling that normalise understands."""
+    code = normalise(code)
+    return code in table().codes or code in extra
+
+
+def category(code: str) -> str:
+    """The three-character category of a code."""
+    return normalise(code)[:3]
+
+
+def chapter(code: str, extra: frozenset[str] = NONE) -> str | None:
+    """The chapter, "1" to "22", of a code that exists, else None."""
+    if not exists(code, extra):
+        return None
+    known = table()
+    at = bisect_right(known.starts, category(code))
+    return known.chapters[at - 1] if at else None
+
+
+def overlap(one: str, other: str) -> int:
+    """The length of the common prefix of two normalised codes."""
+    for at, (mine, its) in enumerate(zip(one, other, strict=False)):
+        if mine != its:
+            return at
+    return min(len(one), len(other))
+
+
+def nearest(code: str, n: int = 3) -> list[str]:
+    """Codes that share the longest prefix with a text, the shortest first, for error messages."""
+    wanted, ordered = normalise(str(code))[:_LONGEST], table().ordered
+    for length in range(len(wanted), 0, -1):
+        at = bisect_left(ordered, wanted[:length])
+        near = [near for near in islice(ordered, at, at + 500) if near.startswith(wanted[:length])]
+        if near:
+            return sorted(near, key=len)[:n]
+    return []
+
+
+@lru_cache(maxsize=8)
+def read_codes(path: str) -> frozenset[str]:
+    """The codes in a file: the first word of every line, with or without dot."""
+    with open(
+        str(path), encoding="utf-8", errors="replace"
+    ) as file:  # a number would be taken for an open file, and closed
+        words = [line.replace(",", " ").split(None, 1)[:1] for line in file]
+    codes = frozenset(normalise(word[0]) for word in words if word)
+    wrong = next((code for code in sorted(codes) if not looks_like_code(code)), None)
+    if wrong is not None:
+        raise ValueError(f"{path}: {wrong!r} does not have the shape of an ICD-10-CM code; give one code a line")
+    return codes
+
+
+@lru_cache(maxsize=1)
+def table() -> Table:
+    """Every code and chapter, from the cache or else from simple-icd-10-cm."""
+    return kept("icd10cm", _from_package, _parse)
+
+
+def kept(stem: str, make: Callable[[], str], parse: Callable[[str], Any]) -> Any:
+    """What `parse` reads in a text that `make` takes seconds to make: it is kept, by simple-icd-10-cm's version."""
+    from importlib.metadata import version
+
+    path = cache_folder() / f"{stem}-{version('simple-icd-10-cm')}.txt"
+    try:
+        return parse(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # not there yet, unreadable or damaged
+        text = make()
+        _keep(path, text)
+        return parse(text)
+
+
+def cache_folder() -> Path:
+    """Where the compact table is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medcode-rl"
+
+
+def _from_package() -> str:
+    import simple_icd_10_cm as cm
+
+    chapters: dict[str, str] = {}
+    codes: set[str] = set()
+
+    def walk(item: str, chapter: str, below: bool) -> None:
+        below = below or cm.is_category(item)
+        if below:
+            codes.add(item.replace(".", ""))
+            chapters.setdefault(item[:3], chapter)
+        for child in cm.get_children(item):
+            walk(child, chapter, below)
+
+    for item in cm.get_all_codes():
+        if cm.is_chapter(item):
+            walk(item, item, False)
+    return _format(codes, chapters)
+
+
+def _format(codes: Iterable[str], chapters: dict[str, str]) -> str:
+    starts, last = [], None
+    for start in sorted(chapters):
+        if chapters[start] != last:
+            last = chapters[start]
+            starts.append(f"{start}={last}")
+    ordered = sorted(codes)
+    return "\n".join([str(len(ordered)), " ".join(starts), *ordered])
+
+
+def _parse(text: str) -> Table:
+    count, starts, *codes = text.split("\n")
+    if not codes or len(codes) != int(count):
+        raise ValueError("the cached table of codes is damaged")
+    pairs = [start.split("=") for start in starts.split()]
+    return Table(frozenset(codes), tuple(codes), tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
+
+
+def _keep(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="ascii")
+        os.replace(beside, path)
+    except OSError:  # a folder that cannot be written costs seconds in every process, nothing else
+        with suppress(OSError):
+            beside.unlink()

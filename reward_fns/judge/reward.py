@@ -1,0 +1,184 @@
+"""The whole reward of DeepICD-R1: the ICD score and a judge's grade of the reasoning.
+
+    reward.custom_reward_function:
+      path: pkg://reward_fns.judge
+      reward_kwargs: {prefill: "<think>", base_url: "${oc.env:JUDGE_URL,http://localhost:8001/v1}", model: judge}
+
+score = format_weight * format + outcome_weight * outcome + judge: all of reward_fns.icd, and
+
+    the completion                                   judge                      request
+    wrong format, or a code that does not exist        0                        none
+    right format and a code that exists                judge_weight * 1 to 5    one, unless the same was asked before
+    ... and judge_weight is 0                          0                        none
+
+The judge sees the note (extra_info.note), the official entry of the predicted code and the reasoning, and never the
+gold: see reward_fns.judge.prompt. A fault of its server is no grade: the completion waits (reward_fns.judge.client),
+and after max_wait it has reward_error 1, which stops the run before the policy is updated. judge_retries and judge_wait
+count what a completion went through. `concurrency` holds for one process: verl has reward.num_workers of them.
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from reward_fns.answers import parse
+from reward_fns.icd import icd10
+from reward_fns.icd import reward as icd
+from reward_fns.judge import client as judge_client
+from reward_fns.judge import prompt as judge_prompt
+from reward_fns.judge import server as judge_server
+
+JUDGE_WEIGHT = 0.8  # 0.8 to 4.0, as the paper's job
+FILES = ("prompt", "guidelines", "symptoms")
+# Option -> what it must be. base_url and model have no default here: every recipe says where its judge is.
+NUMBERS = {
+    "judge_weight": (JUDGE_WEIGHT, "at least 0; 0 asks no judge"),
+    "concurrency": (judge_client.Settings.concurrency, "a whole number of requests, at least 1"),
+    "timeout": (judge_client.Settings.timeout, "seconds above 0"),
+    "max_wait": (judge_client.Settings.max_wait, "seconds, at least 0"),
+    "backoff": (judge_client.Settings.backoff, "seconds above 0"),
+    "retries": (judge_client.Settings.retries, "a whole number, at least 0"),
+    "cache_size": (judge_client.Settings.cache_size, "a whole number, at least 0"),
+}
+WHOLE, ABOVE_0 = ("concurrency", "retries", "cache_size"), ("concurrency", "timeout", "backoff")
+OPTIONS = ("base_url", "model", "structured_output", "extra_body", *NUMBERS, *FILES)
+
+
+async def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> icd.Score:
+    """The reward and its components, the keys of reward_fns.icd; never raises: a fault has reward_error 1.
+
+    After a fault of the judge the score is the one without it: nothing is made up, and nothing is trained on it.
+    """
+    mine, of_icd = _split(options)
+    result = icd.compute_score(data_source, solution_str, ground_truth, **of_icd)
+    try:
+        weight = float(mine.get("judge_weight", JUDGE_WEIGHT))
+        if not 0 <= weight < math.inf:
+            raise ValueError("unknown option")
+        if result["reward_error"] or not weight:
+            return result
+        code, reasoning = _judged(solution_str, **of_icd)
+        if not code:
+            return result
+        prompt = judge_prompt.load(mine.get("prompt"))
+        files = {name: mine.get(name) for name in ("guidelines", "symptoms")}
+        messages = judge_prompt.messages(prompt, _note(extra_info), reasoning, code, **files)
+        verdict = await judge_client.of(settings(**mine)).grade(messages)
+        result.update(judge_retries=float(verdict.retries), judge_wait=verdict.waited)
+        if verdict.grade is None:
+            return {**result, "reward_error": 1.0}
+        earned = weight * verdict.grade
+        return {**result, "score": result["score"] + earned, "judge": earned}
+    except Exception as error:  # verl would turn it into a silently biased batch; the trainer stops at reward_error
+        _say_once(type(error).__name__)  # a message might quote a note
+        return {**result, "reward_error": 1.0}
+
+
+@lru_cache(maxsize=16)
+def _say_once(what: str) -> None:
+    logging.getLogger(__name__).warning("the judge's part of a reward failed: %s", what)
+
+
+def settings(**options: Any) -> judge_client.Settings:
+    """How the judge is asked, of the judge's options. A key comes from the environment, for recipes are kept."""
+    asked = {name: value for name, value in options.items() if name not in ("judge_weight", *FILES)}
+    asked["extra_body"] = json.dumps(_plain(dict(asked.get("extra_body") or {})), sort_keys=True)
+    return judge_client.Settings(**asked, api_key=os.environ.get("JUDGE_API_KEY", ""))
+
+
+def check_options(**options: Any) -> None:
+    """Raise ValueError with a sentence when an option or its value is unknown."""
+    mine, of_icd = _split(options)
+    for name in of_icd:
+        if name not in icd.OPTIONS:
+            raise ValueError(f"{name!r} is no option of the judge; {icd.nearest(name, (*OPTIONS, *icd.OPTIONS))}")
+    icd.check_options(**of_icd)
+    for name, (default, what) in NUMBERS.items():
+        value = mine.get(name, default)
+        fits = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
+        if not fits or (name in WHOLE and value != int(value)) or (name in ABOVE_0 and not value):
+            raise ValueError(f"{name}={value!r} must be {what}, for instance {default}")
+    for name, variable in (("base_url", "JUDGE_URL"), ("model", "JUDGE_MODEL")):
+        if not isinstance(mine.get(name), str) or not mine[name]:
+            raise ValueError(f"{name}={mine.get(name)!r} must say which judge is asked; set {variable}")
+    if not mine["base_url"].startswith(("http://", "https://")):
+        raise ValueError(f"base_url={mine['base_url']!r} must start with http:// or https://")
+    kind = mine.get("structured_output", "choice")
+    if kind not in judge_client.STRUCTURES:
+        raise ValueError(
+            f"structured_output={kind!r} is unknown to the judge; {icd.nearest(kind, tuple(judge_client.STRUCTURES))}"
+        )
+    try:
+        settings(**mine)
+    except (TypeError, ValueError):
+        raise ValueError(f"extra_body={mine.get('extra_body')!r} must be a mapping of fields of a request") from None
+    readers = (judge_prompt.load, judge_prompt.read_guidelines, judge_prompt.read_symptoms)
+    for name, read in zip(FILES, readers, strict=True):
+        path = mine.get(name)
+        if path is not None and not isinstance(path, str):
+            raise ValueError(f"{name}={path!r} must be the path of a file")
+        try:
+            if path:
+                read(path)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ValueError(f"{name}={path!r} cannot be read: {why}") from error
+
+
+def check_gold(gold: object, **options: Any) -> None:
+    """Raise ValueError with a sentence when the gold is no ICD-10-CM code."""
+    icd.check_gold(gold, **_split(options)[1])
+
+
+def check_extra_info(extra_info: Mapping[str, Any] | None, **options: Any) -> None:
+    """Raise ValueError with a sentence when a row does not hold what the judge reads."""
+    if options.get("judge_weight", JUDGE_WEIGHT):
+        _note(extra_info)
+
+
+def check_server(**options: Any) -> None:
+    """Raise ValueError with a sentence when the judge that these options name cannot grade. It is asked once."""
+    mine = _split(options)[0]
+    if mine.get("judge_weight", JUDGE_WEIGHT):
+        judge_server.check(settings(**mine))
+
+
+def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The judge's options and those of the ICD reward."""
+    mine = {name: value for name, value in options.items() if name in OPTIONS}
+    return mine, {name: value for name, value in options.items() if name not in OPTIONS}
+
+
+def _judged(completion: str, prefill: str = "", extra_codes: str | None = None, **others: Any) -> tuple[str, str]:
+    """Code and reasoning of a completion in the right format with a code that exists; else two empty texts."""
+    answer = parse(completion, "diagnosis", prefill)
+    code = icd10.normalise(answer.text)
+    extra = icd10.read_codes(extra_codes) if extra_codes else icd10.NONE
+    known = answer.format_ok and icd10.looks_like_code(code) and icd10.exists(code, extra)
+    return (code, answer.reasoning) if known else ("", "")
+
+
+def _note(extra_info: Mapping[str, Any] | None) -> str:
+    note = (extra_info or {}).get("note")
+    if not isinstance(note, str) or not note.strip():
+        raise ValueError(
+            "the row has no extra_info.note, which the judge reads; prepare the data with `python -m data_prep.icd`"
+        )
+    return note
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and lists of a recipe, which arrive as Hydra's, as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Reasoning traces: what is asked, who answers, what is fit to learn from."""

@@ -1,0 +1,110 @@
+"""What became of the requests for traces: a table, a picture, and quality.json.
+
+print(write(folder, rows, cases, settings))    # rows: one a completion, see SCHEMA
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import pyarrow as pa
+
+from common.files import whole_file
+from common.record import commit, versions
+from sft.tracing.quality import REASONS
+
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("hadm_id", pa.int64()),
+        ("draw", pa.int32()),
+        ("ground_truth", pa.string()),
+        ("reason", pa.string()),  # "" where the trace was accepted
+        ("words", pa.int32()),  # of the reasoning; 0 where the form is wrong
+    ]
+)
+Rows = list[dict[str, Any]]
+
+
+def write(folder: Path, rows: Rows, cases: int, settings: dict[str, Any]) -> str:
+    """Write quality.json and quality.svg; the table as text."""
+    found = summary(rows, cases)
+    with whole_file(folder / "quality.json") as made:
+        record = found | {"settings": settings, "commit": commit(), "versions": versions()}
+        made.write_text(json.dumps(record, indent=2) + "\n")
+    with whole_file(folder / "quality.svg") as made:
+        _draw(made, rows, found)
+    return table(found)
+
+
+def summary(rows: Rows, cases: int) -> dict[str, Any]:
+    """Counts and shares: by case and by request, the words of accepted traces, the answers that they cover."""
+    good = [row for row in rows if not row["reason"]]
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    words = sorted(row["words"] for row in good)
+    draws = sorted({row["draw"] for row in rows})
+    return {
+        "cases": cases,
+        "cases_accepted": len({row["index"] for row in good}),
+        "requests": len(rows),
+        "accepted": len(good),
+        "rejected": {reason: reasons[reason] for reason in REASONS if reasons[reason]},
+        "by_draw": {draw: _share([row for row in rows if row["draw"] == draw]) for draw in draws},
+        "words": _spread(words),
+        "answers": len({row["ground_truth"] for row in rows}),
+        "answers_covered": len({row["ground_truth"] for row in good}),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The counts as lines of text."""
+    requests = max(1, found["requests"])
+    lines = [f"{'accepted':<12} {found['accepted']:>8,} {found['accepted'] / requests:>7.1%}"]
+    for reason, count in sorted(found["rejected"].items(), key=lambda item: -item[1]):
+        lines.append(f"{reason:<12} {count:>8,} {count / requests:>7.1%}  {REASONS[reason]}")
+    if words := found["words"]:
+        said = ", ".join(f"{name} {value:.0f}" for name, value in words.items())
+        lines.append(f"words of an accepted reasoning: {said}")
+    lines.append(
+        f"cases with a trace: {found['cases_accepted']:,} of {found['cases']:,}; "
+        f"answers covered: {found['answers_covered']:,} of {found['answers']:,}"
+    )
+    return "\n".join(lines)
+
+
+def _share(rows: Rows) -> dict[str, int]:
+    return {"requests": len(rows), "accepted": sum(not row["reason"] for row in rows)}
+
+
+def _spread(words: list[int]) -> dict[str, float]:
+    if len(words) < 2:
+        return {}
+    low, middle, high = quantiles(words, n=4)
+    return {
+        "mean": sum(words) / len(words), "least": words[0], "quarter": low, "median": middle, "three quarters": high,
+        "most": words[-1],
+    }  # fmt: skip
+
+
+def _draw(path: Path, rows: Rows, found: dict[str, Any]) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "quality"  # the same rows give the same bytes
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
+    counts = {"accepted": found["accepted"], **found["rejected"]}
+    bars = left.barh(list(counts), list(counts.values()), color=["#2b6cb0"] + ["#a0aec0"] * len(found["rejected"]))
+    left.bar_label(bars, padding=3)
+    left.invert_yaxis()
+    left.set(title="requests", xlabel="completions")
+    words = [row["words"] for row in rows if not row["reason"]]
+    right.hist(words, bins=min(30, max(words, default=0) - min(words, default=0) + 1), color="#2b6cb0")
+    right.set(title="accepted traces", xlabel="words of the reasoning", ylabel="traces")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    pyplot.close(figure)

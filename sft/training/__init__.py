@@ -1,0 +1,1 @@
+"""What trainings share: settings, start, examples, tokens, the folder that they leave."""

@@ -1,0 +1,65 @@
+"""What a training starts from: the tokenizer, checked, the weights, and adapters where they are asked for."""
+
+from typing import Any
+
+from common.commands import UserError, existing
+from sft.training.settings import Common
+
+REMEDY = "make one with `python -m data_prep.tiny_model` or set MODEL_PATH"
+PROBE = "reply"
+
+
+def tokenizer(model: str) -> Any:
+    """The tokenizer of a model folder or hub name; it must end an answer as its chat template does."""
+    from transformers import AutoTokenizer
+
+    if model.count("/") != 1 or model.startswith((".", "/")):  # otherwise it may be a name on the hub
+        existing(model, "the model folder", REMEDY)
+    try:
+        found = AutoTokenizer.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the model folder {model} has no usable tokenizer; {REMEDY}") from error
+    if not found.chat_template:
+        raise UserError(f"the tokenizer of {model} has no chat template; take the one of an instruct model")
+    end = end_of_answer(found)
+    if not found.eos_token or not end.startswith(found.eos_token):
+        raise UserError(
+            f"the tokenizer of {model} ends a text with {found.eos_token!r} and its chat template ends an answer with "
+            f"{end[:30]!r}: the model would not learn to stop where vLLM stops; set eos_token in tokenizer_config.json"
+        )
+    return found
+
+
+def end_of_answer(tokenizer: Any) -> str:
+    """What the chat template puts after an answer."""
+    chat = [{"role": "user", "content": "question"}, {"role": "assistant", "content": PROBE}]
+    return tokenizer.apply_chat_template(chat, tokenize=False).rpartition(PROBE)[2].lstrip()
+
+
+def weights(source: Common, bf16: bool) -> Any:
+    """The model. Trained in whole it is held in float32, where small steps are not rounded away; bf16 then computes."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    frozen = bf16 and source.lora_rank > 0
+    try:
+        return AutoModelForCausalLM.from_pretrained(source.model, dtype=torch.bfloat16 if frozen else torch.float32)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the model folder {source.model} has no usable weights; {REMEDY}") from error
+
+
+def adapters(source: Common) -> Any:
+    """peft's settings, or None."""
+    if source.lora_rank == 0:
+        return None
+    if source.lora_rank < 0:
+        raise UserError(f"lora_rank {source.lora_rank} is no rank; 0 trains all parameters")
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=source.lora_rank,
+        lora_alpha=source.lora_alpha,
+        lora_dropout=source.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )

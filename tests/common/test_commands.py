@@ -1,0 +1,78 @@
+"""Whole files or none, and one sentence for bad input: what all commands rely on."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.commands import UserError, run
+from common.files import whole_file, whole_folder
+
+
+def outcome(error: BaseException | None, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    def main() -> None:
+        if error:
+            raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    return int(ended.value.code or 0), capsys.readouterr().err
+
+
+def test_bad_input_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(None, capsys) == (0, "")
+    assert outcome(UserError("row 3 of x has no text; add one"), capsys) == (
+        2,
+        "error: row 3 of x has no text; add one\n",
+    )
+    status, said = outcome(OSError(errno.ENOSPC, "No space left on device", "out.parquet"), capsys)
+    assert status == 2 and "out.parquet" in said and "No space" in said
+    assert outcome(KeyboardInterrupt(), capsys) == (130, "stopped\n")
+
+
+def test_a_programming_error_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: print(1 // 0))
+
+
+def test_a_block_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("before")
+    folder.mkdir()
+    (folder / "part").write_text("before")
+    with pytest.raises(RuntimeError), whole_file(file) as made:
+        made.write_text("half")
+        raise RuntimeError
+    with pytest.raises(RuntimeError), whole_folder(folder) as made:
+        (made / "part").write_text("half")
+        raise RuntimeError
+    assert file.read_text() == "before" and (folder / "part").read_text() == "before"
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_block_that_ends_well_replaces_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        with whole_file(tmp_path / "deep" / "file") as made:
+            made.write_text("after")
+        with whole_folder(tmp_path / "folder") as made:
+            (made / "part").write_text("after")
+    assert (tmp_path / "deep" / "file").read_text() == "after" and os.listdir(tmp_path / "folder") == ["part"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "deep" / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_file(tmp_path: Path) -> None:
+    code = (
+        "import sys; from commands import run, whole_file\n"
+        "def main():\n"
+        "    with whole_file(sys.argv[1]) as made, open('/dev/full', 'w') as full:\n"
+        "        made.write_text('half'); full.write('x' * 100000)\n"
+        "run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert not os.listdir(tmp_path)

@@ -1,0 +1,134 @@
+"""recipes.check: every recipe and row is in order, and every fault that a YAML can hold is caught and named."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common.commands import UserError
+from recipes.launcher import paper_check as rows
+from recipes.launcher.check_config import check_recipe
+from recipes.launcher.compose import compose, recipes
+from tests.conftest import assert_refused, run_command
+
+# As `python -m recipes.check` does for one recipe and the rows that it makes: all of them take ten seconds.
+ONE = """
+from common.commands import run
+from recipes.check import check_together
+from recipes.launcher.paper_check import paper_rows
+run(lambda: check_together({0!r}, [row for row in paper_rows().values() if row.recipe == {0!r}]))
+"""
+
+
+def check(copy: Path, recipe: str | None = None) -> subprocess.CompletedProcess[str]:
+    words = ["-c", ONE.format(recipe)] if recipe else ["-m", "recipes.check"]
+    env = {**os.environ, "PYTHONPATH": str(copy)}
+    return subprocess.run([sys.executable, *words], cwd=copy, env=env, capture_output=True, text=True)
+
+
+def test_every_recipe_and_row_is_in_order() -> None:
+    done = run_command("recipes.check")
+    assert done.returncode == 0, done.stderr
+    for name in (*recipes(), *rows.paper_rows()):
+        assert any(line.split()[:2] == [name, "ok"] for line in done.stdout.splitlines()), name
+
+
+# recipe, text in it or in its base, what stands in its place, what the sentence says
+FAULTS = [
+    ("dapo_loss", "loss_agg_mode", "loss_aggmode", ("loss_aggmode", "loss_agg_mode")),
+    ("dapo_loss", "actor_rollout_ref:", "actor_rolout_ref:", ("actor_rolout_ref", "actor_rollout_ref")),
+    ("kl_decay", "kl_schedule", "kl_shedule", ("trainer.v1.medcode.kl_shedule", "kl_schedule")),
+    ("kl_decay", "cosine", "cosin", ("kl_schedule", "cosin")),
+    ("neutral_resampling", "max_redraws: 12", "max_draws: 12", ("max_redraws",)),
+    ("neutral_resampling", "rule: neutral", "rule: natural", ("natural", "positive_published")),
+    ("differential_thinking", "  sft: differential", "  stf: differential", ("study.stf", "study.sft")),
+    ("dense", "reward:\n", "data.train_batch_size: 32\n\nreward:\n", ("data.train_batch_size", "dots")),
+    ("dense", "reward:\n", "custom_reward_function:\n  path: mine.py\n\nreward:\n", ("reward.custom_reward_function",)),
+    ("no_kl", "use_kl_loss: false", "use_kl_loss: false\n    grad_clip: 0.5", ("optim.clip_grad",)),
+    ("strict", "accuracy: strict", "accuracy: strickt", ("strickt", "strict")),
+    ("cot_first", "cot_first_penalty: 0.5", "cot_penalty: 0.5", ("cot_penalty", "cot_first_penalty")),
+    ("dense", "pkg://reward_fns.drg", "pkg://reward_fns.drgs", ("reward_fns.drgs",)),
+    ("dense", "pkg://reward_fns.drg", "tests/no_such_file.py", ("tests/no_such_file.py",)),
+    ("best", "loss_agg_mode: token-mean", "loss_agg_mode: seq-mean-token-mean", ("table2/50/best", "token-mean")),
+    ("dr_grpo_loss", "1024", "1000", ("table1/dr_grpo_loss", "loss_scale_factor", "1000", "1024")),
+    ("dense", "lr: 3.0e-6", "lr: 3.0e-5", ("optim.lr", "3e-05", "3e-06")),
+    ("dense", "train_batch_size: 64", "train_batch_size: 60", ("train_batch_size", "60", "64")),
+    ("no_kl", "use_kl_loss: false", "use_kl_loss: true", ("drg_sapphire/no_kl",)),
+]
+
+
+@pytest.mark.parametrize(("recipe", "text", "fault", "said"), FAULTS, ids=lambda value: str(value)[:30])
+def test_a_fault_in_a_recipe_is_caught_and_named(
+    copy: Path, recipe: str, text: str, fault: str, said: tuple[str, ...]
+) -> None:
+    path = copy / "recipes" / "drg_sapphire" / f"{recipe}.yaml"
+    if text not in path.read_text():
+        path = path.with_name("_base.yaml")
+    before = path.read_text()
+    assert text in before
+    path.write_text(before.replace(text, fault, 1))
+    assert_refused(check(copy, f"drg_sapphire/{recipe}"), *said)
+
+
+def test_a_delta_that_changes_nothing_is_a_fault(copy: Path) -> None:
+    base = yaml.safe_load((copy / "recipes/drg_sapphire/_base.yaml").read_text())
+    (copy / "recipes/drg_sapphire/dense.yaml").write_text(
+        "# @package _global_\n# nothing\ndefaults:\n  - /drg_sapphire/_base\n  - _self_\n\n"
+        f"data:\n  train_batch_size: {base['data']['train_batch_size']}\n"
+    )
+    assert_refused(check(copy, "drg_sapphire/dense"), "drg_sapphire/dense", "same as its _base.yaml")
+
+
+def test_every_recipe_here_is_a_row_of_a_paper() -> None:
+    assert set(recipes()) == {row.recipe for row in rows.paper_rows().values() if row.recipe}
+
+
+def test_a_recipe_of_ones_own_is_checked_with_the_rest(copy: Path) -> None:
+    shutil.copy(copy / "recipes/drg_sapphire/strict.yaml", copy / "recipes/drg_sapphire/mine.yaml")
+    done = check(copy, "drg_sapphire/mine")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_row_whose_sft_configuration_is_gone_is_a_fault(copy: Path) -> None:
+    (copy / "recipes/drg_sapphire/sft/full_90.yaml").unlink()
+    assert_refused(check(copy), "sft/full_90.yaml", "paper_values.yaml")
+
+
+def test_a_prefill_that_the_reward_does_not_know_is_a_fault() -> None:
+    config = compose("deepicd_r1/sft_grpo", ["reward.custom_reward_function.reward_kwargs.prefill=''"])
+    with pytest.raises(UserError, match="begin with '<think>'"):
+        check_recipe("deepicd_r1/sft_grpo", config)
+
+
+def test_the_commands_of_a_row_are_shown_in_order() -> None:
+    done = run_command("recipes.check", "--show", "table1/remove_hard")
+    assert done.returncode == 0, done.stderr
+    wanted = ["data_prep.drg", "sft.train", "drg_sapphire/dense", "data_prep.curriculum", "drg_sapphire/remove_hard",
+              "eval.generate", "eval.score", "eval.report"]  # fmt: skip
+    places = [done.stdout.index(word) for word in wanted]
+    assert places == sorted(places)
+    assert_refused(run_command("recipes.check", "--show", "table9/none"), "table9/none", "--rows")
+
+
+def test_every_row_has_commands_and_the_list_names_it() -> None:
+    listed = run_command("recipes.check", "--rows").stdout
+    for name in rows.paper_rows():
+        assert name in listed
+
+
+def test_the_papers_printed_rows_are_those_of_the_recipes() -> None:
+    """eval/paper_results.yaml and recipes/paper_values.yaml agree on what makes a row."""
+    from eval.page.paper_results import paper_tables
+
+    ours = rows.paper_rows()
+    for table in paper_tables():
+        paper = {"drg": "drg_sapphire", "icd": "deepicd_r1"}[table.task]
+        for row in table.rows:
+            if row.recipe:
+                mine = ours[f"{paper}/{row.id}"]
+                assert mine.recipe == row.recipe
+                assert [option for option in mine.options if not option.startswith("hardware")] == row.options

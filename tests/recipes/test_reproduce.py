@@ -1,0 +1,149 @@
+"""One command for a row: which stages there are, which are skipped, and the whole chain on a CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recipes.launcher.paper_check import paper_rows, row_of
+from recipes.launcher.stages import stages
+from tests.conftest import ROOT, World, assert_refused, run_command
+
+STRICT = "reward.custom_reward_function.reward_kwargs.accuracy=strict"
+
+
+def what(row: str, *options: str) -> list[str]:
+    return [stage.what for stage in stages(row_of(row), options)]
+
+
+def test_rows_have_the_stages_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JUDGE_URL", raising=False)
+    evaluation = ["generations for the test cases", "scores", "comparison with the paper"]
+    sft = ["data from MIMIC-IV", "reasoning traces", "supervised fine-tuning"]
+    assert what("table1/strict") == [*sft, "GRPO", *evaluation]
+    assert what("table1/remove_hard") == [*sft, "GRPO", "easy and hard prompts", "GRPO", *evaluation]
+    assert what("table2/90/sft") == [*sft, *evaluation]
+    assert what("table3/medreason8b") == ["data from MIMIC-IV", *evaluation]
+    assert what("table1/strict", "hardware=cpu") == [*sft[::2], "GRPO", *evaluation]  # synthetic data bring traces
+    judged = stages(row_of("table3/qwen7b_sft_grpo"))
+    assert any(stage.command.startswith("bash recipes/judge.sh") for stage in judged)
+    assert "table3-qwen32b_grpo" in judged[1].command  # the 32B model writes what the 7B model learns from
+
+
+@pytest.mark.parametrize(
+    ("row", "sft"), [("figure10/sft_lr_3e-6", "cold_lr_3e-6"), ("figure10/sft_epochs_1", "cold_1_epoch")]
+)
+def test_a_sweep_of_the_cold_start_is_a_row_like_table_1s_vanilla_but_for_its_sft(row: str, sft: str) -> None:
+    swept, plain = (stages(row_of(name)) for name in (row, "table1/vanilla"))
+    assert [stage.what for stage in swept] == [stage.what for stage in plain]
+    assert swept[:2] == plain[:2]  # the same data and the same traces
+    assert f"--config recipes/drg_sapphire/sft/{sft}.yaml" in swept[2].command
+    assert f"launch.sh drg_sapphire/dense sft_share={sft}" in swept[3].command
+    assert swept[2].done.parent.name == Path(row_of(row).values["study.start"]).name  # where GRPO starts
+    cpu = stages(row_of(row), ["hardware=cpu"])
+    assert f"places.model={cpu[1].done.parent}" in cpu[2].command and sft in cpu[1].command
+    assert swept[4].command.split("--model ")[1].split()[0] == str(swept[3].done.parent / "hf_model")
+
+
+@pytest.mark.parametrize(
+    ("row", "traces"),
+    [
+        ("table1/vanilla", "drg_sapphire/traces/cold"),
+        ("table1/differential_thinking", "drg_sapphire/traces/differential"),  # of the same sample, in another style
+        ("figure10/size_3b", "drg_sapphire/traces/cold"),
+        ("figure10/sft_lr_3e-6", "drg_sapphire/traces/cold"),
+        ("table3/llama8b_sft", "deepicd_r1/traces/oracle"),
+        ("table4/qwen7b_sft_outcome", None),
+    ],
+)
+def test_the_traces_are_those_that_the_sft_configuration_reads(row: str, traces: str | None) -> None:
+    written = [stage.words[-1] for stage in stages(row_of(row)) if stage.what == "reasoning traces"]
+    assert written == ([f"recipes/{traces}.yaml"] if traces else [])
+
+
+@pytest.mark.parametrize("row", paper_rows())
+def test_every_row_has_a_chain_that_ends_with_a_comparison(row: str) -> None:
+    chain = stages(paper_rows()[row])
+    assert chain[0].what == "data from MIMIC-IV" and chain[-1].what == "comparison with the paper"
+    assert len({stage.command for stage in chain}) == len(chain)
+
+
+def test_without_data_and_mimic_it_says_what_to_set(tmp_path: Path) -> None:
+    environment = {"DATA_DIR": str(tmp_path / "data"), "RUNS_DIR": str(tmp_path), "MIMIC": ""}
+    done = run_command("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", **environment)
+    assert_refused(done, "MIMIC", "manifest.json")
+    assert_refused(run_command("bash", "recipes/deepicd_r1/reproduce.sh", "table1/strict"), "deepicd_r1/table1/strict")
+
+
+def test_an_unfinished_run_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
+    grpo = next(stage for stage in stages(row_of("table1/strict")) if stage.what == "GRPO")
+    assert not grpo.is_done()
+    grpo.done.parent.mkdir(parents=True)
+    for status, done in (("running", False), ("failed", False), ("finished", True)):
+        grpo.done.write_text(json.dumps({"status": status}))
+        assert grpo.is_done() is done
+
+
+@pytest.mark.slow
+def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) -> None:
+    environment = {
+        **{"DATA_DIR": str(world.data), "RUNS_DIR": str(tmp_path), "BASE_MODEL": str(world.model)},
+        "TRACES": str(world.mimic / "traces.parquet"),
+    }
+    words = ("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", "hardware=cpu", "data.train_batch_size=4")
+    done = run_command(*words, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "drg_sapphire"
+    scores = json.loads((folder / "eval/table1-strict/scores.json").read_text())
+    assert "Pass@1" in json.dumps(scores) or "pass@1" in json.dumps(scores)
+    assert "40.1" in (folder / "report/table1-strict/index.html").read_text()  # the paper's number beside ours
+    again = run_command(*words, **environment)
+    assert again.returncode == 0 and again.stdout.count("done before") == 6, again.stdout
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, dict[str, str]]:
+    """A model that answers, is wrong often enough to have hard cases, and explains an answer that it is given."""
+    place = tmp_path_factory.mktemp("writer")
+    mimic, data, model, sft = place / "mimic", place / "data", place / "model", place / "sft"
+    for words in (
+        ("data_prep.synthesize", "--out", mimic, "--notes", 2500, "--words", 60),
+        ("data_prep.tiny_model", "--note", mimic / "note", "--out", model),
+        (
+            *("data_prep.drg", "--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data),
+            *("--split", "patient", "--tokenizer", model, "--max-prompt-tokens", 384),
+        ),
+        (
+            *("sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--model", model, "--output_dir", sft),
+            *("--cases", data / "drg/sft/full_75.parquet", "--traces", mimic / "traces.parquet", "--requests", "true"),
+            *("--max_length", 768, "--num_train_epochs", 4),
+        ),
+    ):
+        done = run_command(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return World(mimic, data, sft), {"DATA_DIR": str(data), "MODEL_PATH": str(sft)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_staged_learning_from_end_to_end(writer: tuple[World, dict[str, str]], tmp_path: Path, method: str) -> None:
+    words = ["bash", "recipes/drg_sapphire/staged.sh", method, "hardware=cpu", "study.rl=full_50", "name=s"]
+    words += ["trainer.total_training_steps=3", "data.train_batch_size=16"]
+    # a tiny model is never wrong in the same way eight times, unless cool and told right or wrong alone
+    words += ["actor_rollout_ref.rollout.temperature=0.3", STRICT]
+    environment = {**os.environ, **writer[1], "RUNS_DIR": str(tmp_path), "PYTHON": sys.executable}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = tmp_path / "drg_sapphire" / "staged"
+    for phase in (1, 2, 3):
+        assert json.loads((runs / f"s-{phase}/run.json").read_text())["status"] == "finished"
+    tuned = [phase for phase in (1, 2) if (runs / f"s-{phase}/between/model/run.json").exists()]
+    assert tuned, done.stdout  # at least one phase had hard cases and learned from them
+    for phase in tuned:
+        assert json.loads((runs / f"s-{phase + 1}/run.json").read_text())["model"].endswith(f"s-{phase}/between/model")
+    again = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0 and again.stdout.count("GRPO: done before") == 3, again.stdout

@@ -1,0 +1,103 @@
+"""Every SFT, DPO and trace configuration of the papers composes, says what the paper says, and is named by its file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recipes.launcher.compose import compose
+from sft import dpo, traces, train
+from sft.training import settings, start
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+SFT = sorted(path for path in RECIPES.glob("*/sft/*.yaml") if path.stem[0] != "_")
+TRACES = sorted(path for path in RECIPES.glob("*/traces/*.yaml") if path.stem[0] != "_")
+PAPER = {  # drg_sapphire B.3 and A.7, deepicd_r1 "Training": epochs, rate, cases a step on 4 GPUs
+    "drg_sapphire": (3, 4e-5, 64),
+    "deepicd_r1": (1, 2e-5, 32),
+    "drg_sapphire/cold": (9, 4e-5, 64),
+    "drg_sapphire/cold_lr_3e-6": (9, 3e-6, 64),
+    "drg_sapphire/cold_1_epoch": (1, 4e-5, 64),
+    "drg_sapphire/differential": (9, 4e-5, 64),
+    "drg_sapphire/staged_dpo": (3, 3e-6, 64),
+}
+
+
+@pytest.fixture(autouse=True)
+def default_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA_DIR", "RUNS_DIR", "MODEL_PATH", "BASE_MODEL", "TRACES", "TRACE_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+ON_CPU = ("--hardware", "cpu")
+
+
+def parsed(path: Path, *flags: str) -> tuple[Any, Any]:
+    from trl import DPOConfig, SFTConfig
+
+    kinds = (dpo.Source, DPOConfig) if "dpo" in path.stem else (train.Source, SFTConfig)
+    return settings.parse(["--config", str(path), *flags], *kinds, "doc")
+
+
+def ids(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", SFT, ids=ids)
+def test_an_sft_configuration_is_that_of_the_paper(path: Path) -> None:
+    paper = path.parent.parent.name
+    source, config = parsed(path, *ON_CPU)
+    if path.stem == "tiny":
+        return
+    epochs, rate, batch = PAPER.get(f"{paper}/{path.stem}", PAPER[paper])
+    assert (config.num_train_epochs, config.learning_rate) == (epochs, rate)
+    assert source.name == path.stem and config.output_dir == f"runs/{paper}/sft/{path.stem}"
+    written = yaml.safe_load((path.parent / "_base.yaml").read_text()) | yaml.safe_load(path.read_text())
+    assert 4 * written["per_device_train_batch_size"] * written["gradient_accumulation_steps"] == batch
+    assert path.read_text().startswith("# ") and "GB" in path.read_text().split("\nbase:")[0]
+
+
+@pytest.mark.parametrize("path", TRACES, ids=ids)
+def test_a_trace_configuration_composes(path: Path) -> None:
+    wanted = traces.parse(["--config", str(path)])
+    assert wanted.name == path.stem
+    assert f"{wanted.task}_{wanted.style}" in wanted.out
+
+
+@pytest.mark.parametrize("name", ["cold", "small_50", "small_95", "full_50", "full_90", "differential"])
+def test_sft_reads_the_traces_that_the_configuration_of_that_name_writes(name: str) -> None:
+    reads, _ = parsed(RECIPES / f"drg_sapphire/sft/{name}.yaml", "--use_cpu", "true", "--bf16", "false")
+    writes = traces.parse(["--config", str(RECIPES / f"drg_sapphire/traces/{name}.yaml")])
+    assert reads.traces == f"{writes.out}/traces.parquet" and reads.cases == writes.data
+
+
+def test_flags_sweep_a_configuration_without_a_file_and_grpo_starts_from_it() -> None:
+    flags = ("--name", "cold_lr_1e-5", "--learning_rate", "1e-5")
+    source, config = parsed(RECIPES / "drg_sapphire/sft/cold_lr_3e-6.yaml", *ON_CPU, *flags)
+    assert config.output_dir == "runs/drg_sapphire/sft/cold_lr_1e-5" and config.learning_rate == 1e-5
+    assert source.cases == "outputs/demo/data/drg/sft/cold.parquet"
+    assert compose("drg_sapphire/dense", ["study.sft=cold_lr_1e-5"]).study.start == config.output_dir
+
+
+def test_hardware_files_name_keys_that_sft_or_dpo_reads() -> None:
+    from trl import DPOConfig, SFTConfig
+
+    known = {key for kind in (train.Source, SFTConfig, dpo.Source, DPOConfig) for key in kind.__dataclass_fields__}
+    for path in settings.HARDWARE.glob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text())) <= known
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_accelerate_profile_is_read_by_accelerate(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(path))
+    assert found.num_processes == int(path.stem.rpartition("x")[2]) and found.fsdp_config["fsdp_version"] == 2
+
+
+def test_adapters_are_off_unless_asked_for() -> None:
+    source, _ = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *ON_CPU)
+    assert start.adapters(source) is None
+    source, _ = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *ON_CPU, "--lora_rank", "16")
+    assert start.adapters(source).r == 16
