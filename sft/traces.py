@@ -20,7 +20,8 @@ from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from common.record import command_line
 from data_prep import parquet
-from sft.tracing import draws, requests
+from reward_fns.task import TASKS
+from sft.tracing import draws
 from sft.tracing import report as trace_report
 from sft.tracing.verdicts import Verdicts
 from sft.training import settings
@@ -107,13 +108,13 @@ def parse(argv: list[str] | None) -> Settings:
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     for wrong, sentence in (
-        (found.task not in requests.STYLES, f"there is no task {found.task!r}; there is drg and icd"),
+        (found.task not in TASKS, f"there is no task {found.task!r}; there is {' and '.join(TASKS)}"),
         (found.draws < 1 or found.n < 1, "draws and n must be at least 1"),
         (found.temperature == 0 and (found.n > 1 or found.draws > 1), "temperature 0 gives one trace; set n, draws 1"),
     ):
         if wrong:
             raise UserError(f"{path}: {sentence}")
-    styles = requests.STYLES[found.task]
+    styles = TASKS[found.task].styles
     if found.style not in styles:
         raise UserError(
             f"{path}: there is no trace style {found.style!r} for {found.task}; there is {', '.join(styles)}"

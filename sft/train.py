@@ -26,7 +26,7 @@ class Source(settings.Common):
     )
     sample: str | None = field(default=None, metadata={"help": "which cases; ${sample} stands for it"})
     traces: str | None = field(default=None, metadata={"help": "parquet of reasoning traces"})
-    style: str = field(default="cot_first", metadata={"help": f"what is written: {', '.join(examples.STYLES)}"})
+    style: str = field(default="cot_first", metadata={"help": f"what is written: {', '.join(examples.styles())}"})
     only_accepted: bool = field(default=True, metadata={"help": "leave out traces whose answer is not the gold"})
     titles: bool = field(default=False, metadata={"help": "add the 28 questions that list the MS-DRG titles"})
     requests: bool = field(default=False, metadata={"help": "add the requests of sft.traces, answered by the traces"})

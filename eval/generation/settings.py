@@ -14,10 +14,9 @@ import pyarrow as pa
 from common.commands import UserError, existing, parser
 from common.settings import read, resolved
 from data_prep import parquet
-from eval.scoring.tasks import TASKS
+from reward_fns.task import TASKS
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-PAPERS = {"mimic_drg": "drg_sapphire", "mimic_icd": "deepicd_r1"}
 SAMPLING = ("n", "temperature", "top_p", "max_tokens")
 # Every sampling parameter that moves results, also those that we leave at "off": none is ever taken from a checkpoint.
 FIXED = {
@@ -58,9 +57,9 @@ def arguments(doc: str, argv: list[str] | None) -> tuple[argparse.Namespace, pa.
 def _default(table: pa.Table, data: str) -> Path:
     """The sampling of the paper that the data belongs to."""
     sources = table["data_source"].unique().to_pylist()
-    if len(sources) != 1 or sources[0] not in TASKS:
+    if len(sources) != 1:
         raise UserError(f"{data} holds {' and '.join(map(str, sources)) or 'no rows'}; give the data of one paper")
-    return RECIPES / PAPERS[sources[0]] / "eval" / "default.yaml"
+    return RECIPES / TASKS.of_source(sources[0], data).paper / "eval" / "default.yaml"
 
 
 def _config(name: str, doc: str) -> argparse.Namespace:

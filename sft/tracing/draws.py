@@ -21,8 +21,8 @@ from eval.generation import filling
 from eval.generation.endpoint import Endpoint
 from eval.generation.settings import SAMPLING
 from eval.generation.sources import Engines, Source, TolerantServer
+from reward_fns.task import TASKS
 from sft.tracing import requests
-from sft.training.examples import TASKS
 
 if TYPE_CHECKING:
     from sft.traces import Settings
@@ -32,10 +32,11 @@ def cases(wanted: "Settings") -> pa.Table:
     """The columns of a generation with the request as prompt, and what the user of the case says."""
     table = parquet.read(wanted.data).slice(0, wanted.limit)
     sources = set(table["data_source"].to_pylist())
-    if {TASKS.get(source) for source in sources} != {wanted.task}:
+    task = TASKS[wanted.task]
+    if sources != {task.source}:
         raise UserError(f"{wanted.data} holds {', '.join(sorted(sources)) or 'no rows'}, and the task is {wanted.task}")
     golds, prompts = parquet.golds(table), table["prompt"].to_pylist()
-    facts = requests.Facts(wanted.symptoms, wanted.guidelines) if wanted.task == "icd" else lambda gold: ""
+    facts = requests.facts(task, wanted.symptoms, wanted.guidelines)
     asked = [
         requests.chat(wanted.task, wanted.style, prompt, gold, facts(gold))
         for prompt, gold in zip(prompts, golds, strict=True)

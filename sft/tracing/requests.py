@@ -8,6 +8,7 @@ unasked. The texts are data_prep/prompts/trace_*.txt.
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from common.commands import UserError, existing
 from data_prep import prompts
 from reward_fns.icd import icd10, tabular
 from reward_fns.judge import prompt as judge_prompt
+from reward_fns.task import Task
 
 FOLDER = Path(prompts.__file__).parent
-STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle",)}
 MOST = 6000  # characters of the code set's entry, and of a guideline
 Chat = list[dict[str, str]]
 
@@ -40,6 +41,11 @@ def chat(task: str, style: str, prompt: Chat, gold: str, facts: str = "") -> Cha
 def case(prompt: Chat) -> str:
     """What the last user message of a chat says."""
     return next(message["content"] for message in reversed(prompt) if message["role"] == "user")
+
+
+def facts(task: Task, symptoms: str | None, guidelines: str | None) -> Callable[[str], str]:
+    """What the writer is told of a gold, beside the case."""
+    return Facts(symptoms, guidelines) if task.files else lambda gold: ""
 
 
 class Facts:

@@ -16,9 +16,10 @@ from common.commands import UserError
 from data_prep import parquet
 from reward_fns import drg
 from reward_fns.drg import ms_drg
+from reward_fns.task import TASKS
 from sft import titles
 from sft.train import Source, main
-from sft.training.examples import completion, inputs, load
+from sft.training.examples import inputs, load
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
@@ -58,7 +59,7 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tm
 def test_accepted_traces_earn_the_maximum_as_completions(world: World) -> None:
     rows = [row for row in pq.read_table(world.mimic / "traces.parquet").to_pylist() if row["task"] == "drg"]
     for row in [row for row in rows if row["accepted"]][:200]:
-        written = completion("drg", row["reasoning"], row["answer"])
+        written = TASKS["drg"].completion(row["reasoning"], row["answer"])
         assert drg.compute_score("mimic_drg", written, row["ground_truth"], accuracy="strict")["score"] == 2
 
 

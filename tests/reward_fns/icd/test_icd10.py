@@ -130,7 +130,7 @@ def test_the_nearest_code_shares_the_longest_prefix():
 
 def in_a_new_process(folder: object) -> str:
     """Chapter and number of codes as a new process sees them, its cache below this folder."""
-    program = "from reward_fns import icd10; print(icd10.chapter('I214'), len(icd10.table().codes))"
+    program = "from reward_fns.icd import icd10; print(icd10.chapter('I214'), len(icd10.table().codes))"
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert run.returncode == 0 and run.stderr == "", run.stderr
