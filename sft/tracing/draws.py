@@ -38,7 +38,7 @@ def cases(wanted: "Settings") -> pa.Table:
     golds, prompts = parquet.golds(table), table["prompt"].to_pylist()
     facts = requests.facts(task, wanted.symptoms, wanted.guidelines)
     asked = [
-        requests.chat(wanted.task, wanted.style, prompt, gold, facts(gold))
+        requests.chat(task, wanted.style, prompt, gold, facts(gold))
         for prompt, gold in zip(prompts, golds, strict=True)
     ]
     named = {name: pa.array(parquet.infos(table, name), pa.int64()) for name in ("index", "hadm_id", "subject_id")}
@@ -67,7 +67,7 @@ def source(wanted: "Settings") -> Source:
 
 def settings(wanted: "Settings", draw: int, source: Source) -> filling.Settings:
     """What must not differ within the folder of a draw."""
-    texts = requests.hashes(wanted.task, wanted.style)
+    texts = requests.hashes(TASKS[wanted.task], wanted.style)
     texts |= {name: sha256(path) for name in ("symptoms", "guidelines") if (path := getattr(wanted, name))}
     asked = hashlib.sha256(f"{sha256(wanted.data)} {sorted(texts.items())}".encode()).hexdigest()
     data = {"name": wanted.data, "sha256": asked, "limit": wanted.limit}  # of the data and the request's texts

@@ -1,7 +1,7 @@
 """What a model is asked in order to get a reasoning: the case, the answer that it must reach, and a style.
 
-    requests.chat("drg", "differential", prompt, gold)      # prompt: the chat of a row of data_prep
-    requests.chat("icd", "oracle", prompt, gold, facts(gold))       # facts = requests.Facts(symptoms, guidelines)
+    requests.chat(task, "differential", prompt, gold)            # prompt: the chat of a row of data_prep
+    requests.chat(task, "oracle", prompt, gold, facts(gold))     # facts = requests.facts(task, symptoms, guidelines)
 
 sft.traces sends these requests, and sft.train (`requests: true`) teaches them to models too small to follow them
 unasked. The texts are data_prep/prompts/trace_*.txt.
@@ -24,15 +24,20 @@ Chat = list[dict[str, str]]
 
 
 @lru_cache
-def text(name: str) -> str:
-    """A text of data_prep/prompts/trace_NAME.txt."""
-    return (FOLDER / f"trace_{name}.txt").read_text(encoding="utf-8").strip()
+def text(name: str, folder: Path | None = None) -> str:
+    """A text of data_prep/prompts/trace_NAME.txt, or of a task's own folder."""
+    return ((folder or FOLDER) / f"trace_{name}.txt").read_text(encoding="utf-8").strip()
 
 
-def chat(task: str, style: str, prompt: Chat, gold: str, facts: str = "") -> Chat:
+def chat(task: Task, style: str, prompt: Chat, gold: str, facts: str = "") -> Chat:
     """The request for a reasoning that reaches `gold`; the case is what the user of `prompt` says."""
-    slots = {"{style}": text(f"{task}_{style}"), "{facts}": facts, "{gold}": gold, "{case}": case(prompt)}
-    request = text(task)
+    slots = {
+        "{style}": text(f"{task.key}_{style}", task.prompts),
+        "{facts}": facts,
+        "{gold}": gold,
+        "{case}": case(prompt),
+    }
+    request = text(task.key, task.prompts)
     for slot, value in slots.items():  # the case last: nothing in it is taken for a slot
         request = request.replace(slot, value)
     return [{"role": "user", "content": request}]
@@ -74,6 +79,7 @@ class Facts:
         return "\n\n".join([f"From the code set:\n{tabular.describe(code, MOST)}", *said])
 
 
-def hashes(task: str, style: str) -> dict[str, str]:
+def hashes(task: Task, style: str) -> dict[str, str]:
     """SHA-256 of the texts of a request, by file name."""
-    return {f"trace_{name}.txt": hashlib.sha256(text(name).encode()).hexdigest() for name in (task, f"{task}_{style}")}
+    texts = {f"trace_{name}.txt": text(name, task.prompts) for name in (task.key, f"{task.key}_{style}")}
+    return {name: hashlib.sha256(said.encode()).hexdigest() for name, said in texts.items()}

@@ -105,8 +105,8 @@ def _reasoned(path: Path, source: "Source") -> list[Example]:
     columns = (table["prompt"].to_pylist(), parquet.golds(table), parquet.infos(table, "hadm_id"))
     for prompt, gold, hadm_id in zip(*columns, strict=True):
         if trace := chosen.get((hadm_id, gold)):
-            task = trace["task"]
-            written = TASKS[task].completion(trace["reasoning"], trace["answer"])
+            task = TASKS[trace["task"]]
+            written = task.completion(trace["reasoning"], trace["answer"])
             rows.append(Example(prompt, written))
             if source.requests:  # the answer that was reached, right or not, is the one to explain
                 rows.append(Example(requests.chat(task, source.style, prompt, trace["answer"]), written))

@@ -96,7 +96,7 @@ def test_accepted_synthetic_traces_pass_and_the_others_fail_by_their_answer(worl
 def test_a_request_holds_case_gold_and_style_and_no_open_slot() -> None:
     prompt = [{"role": "system", "content": "You code."}, {"role": "user", "content": "A note with {gold} in it."}]
     for task, gold, facts in (("drg", GOLD, ""), ("icd", "I509", requests.Facts()("I509"))):
-        asked = [requests.chat(task, style, prompt, gold, facts)[0]["content"] for style in TASKS[task].styles]
+        asked = [requests.chat(TASKS[task], style, prompt, gold, facts)[0]["content"] for style in TASKS[task].styles]
         for text in asked:
             assert gold in text and "A note with {gold} in it." in text
             assert not re.search(r"\{(?!gold\} in it)", text)
