@@ -13,8 +13,7 @@ from data_prep import parquet
 from data_prep.cohort import admission, sections, splits
 from data_prep.cohort.drg_titles import match
 from data_prep.cohort.mimic import HOSP, NOTE
-from data_prep.synthetic.families import FAMILIES
-from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, MCC, NEITHER
+from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
 from reward_fns import drg, icd
 from reward_fns.drg import ms_drg
 from sft.tracing import quality
