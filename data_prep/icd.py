@@ -44,7 +44,7 @@ class Cohort(NamedTuple):
 def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
     """The first diagnosis of every admission that is coded in ICD-10: seq_num 1, icd_version 10, without dot."""
     table = mimic.table(hosp, "diagnoses_icd", ("hadm_id", "seq_num", "icd_code", "icd_version"))
-    kept.facts["releases"]["hosp"] = mimic.release({"diagnoses_icd": table.num_rows})
+    kept.facts["releases"]["hosp"] = mimic.release("diagnoses_icd", table.num_rows)
     first = table.filter(pc.equal(table["seq_num"], 1))
     kept.step("seq_num", table.num_rows, first.num_rows, "not the first diagnosis (seq_num 1)")
     ten = first.filter(pc.and_(pc.equal(first["icd_version"], 10), pc.is_valid(first["icd_code"])))
@@ -91,7 +91,7 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
 
         workers = helpers.wanted(note / mimic.DISCHARGE)
         found = list(helpers.each(with_code(), partial(admission_notes, mode=mode), workers))
-    kept.facts["releases"]["note"] = mimic.note_release(total)
+    kept.facts["releases"]["note"] = mimic.release("discharge", total)
     kept.step("first ICD-10 diagnosis", total, coded, "no first ICD-10 diagnosis for the admission")
     usable = sum(batch.num_rows for batch in found)
     needed = ", ".join(admission.SECTIONS[: admission.NEEDED])

@@ -79,7 +79,7 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
             subject_ids.append(subject_id)
             found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
-    kept.facts["releases"]["note"] = mimic.note_release(notes)
+    kept.facts["releases"]["note"] = mimic.release("discharge", notes)
     kept.step("hospital course", notes, with_course, "no hospital course found in the note")
     kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
     kept.step("duplicates", long, len(hadm_ids), "text equal to an earlier one")
@@ -90,7 +90,7 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
 def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Rows:
     """The MS-DRGs of the admissions: one each, rarely two."""
     table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
-    kept.facts["releases"]["hosp"] = mimic.release({"drgcodes": table.num_rows})
+    kept.facts["releases"]["hosp"] = mimic.release("drgcodes", table.num_rows)
     kinds = pc.utf8_trim_whitespace(pc.fill_null(table["drg_type"], ""))
     hcfa = table.filter(pc.and_(pc.equal(kinds, "HCFA"), pc.is_valid(table["hadm_id"])))
     kept.step("drg_type", table.num_rows, hcfa.num_rows, "not HCFA (= MS-DRG)")
