@@ -49,15 +49,11 @@ def _rl(**more: pa.DataType) -> pa.Schema:
 
 RL = _rl()
 ICD = _rl(note=pa.string())  # the note as the prompt has it, for the judge
+# a reasoning without tags, the answer that it ends with, and whether that is the ground truth
 TRACES = _filled(
-    hadm_id=pa.int64(),
-    subject_id=pa.int64(),
-    task=pa.string(),
-    style=pa.string(),
-    ground_truth=pa.string(),
-    reasoning=pa.string(),  # without tags
-    answer=pa.string(),  # the title that the reasoning ends with
-    accepted=pa.bool_(),  # answer == ground_truth
+    **dict.fromkeys(("hadm_id", "subject_id"), pa.int64()),
+    **dict.fromkeys(("task", "style", "ground_truth", "reasoning", "answer"), pa.string()),
+    accepted=pa.bool_(),
 )
 
 # Columns whose values recur; for all others, notes above all, a dictionary and statistics only take time.
