@@ -12,9 +12,8 @@ import simple_icd_10_cm
 from data_prep import parquet
 from data_prep.cohort import admission, sections, splits
 from data_prep.cohort.drg_titles import match
-from data_prep.cohort.mimic import HOSP, NOTE
-from data_prep.synthetic.families import FAMILIES
-from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, MCC, NEITHER
+from data_prep.cohort.mimic import COLUMNS
+from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
 from reward_fns import drg, icd
 from reward_fns.drg import ms_drg
 from reward_fns.task import TASKS
@@ -22,7 +21,7 @@ from sft.tracing import quality
 from tests.conftest import assert_refused, run_command
 
 NOTES = 1000
-FILES = {f"hosp/{name}.csv.gz": HOSP[name] for name in HOSP} | {"note/discharge.csv.gz": NOTE["discharge"]}
+FILES = {f"{'note' if name == 'discharge' else 'hosp'}/{name}.csv.gz": COLUMNS[name] for name in COLUMNS}
 
 
 def synthesize(out: Path, *options: object) -> Path:
