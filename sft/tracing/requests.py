@@ -13,8 +13,7 @@ from pathlib import Path
 
 from common.commands import UserError, existing
 from data_prep import prompts
-from reward_fns.icd import icd10, tabular
-from reward_fns.judge import prompt as judge_prompt
+from reward_fns.icd import guidance, tabular
 
 FOLDER = Path(prompts.__file__).parent
 STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle",)}
@@ -49,23 +48,22 @@ class Facts:
     """
 
     def __init__(self, symptoms: str | None = None, guidelines: str | None = None) -> None:
-        for path in filter(None, (symptoms, guidelines)):
-            existing(path, "the file", "leave symptoms and guidelines out to do without")
-        try:
-            self.symptoms = judge_prompt.read_symptoms(symptoms) if symptoms else {}
-            self.guidelines = judge_prompt.read_guidelines(guidelines) if guidelines else {}
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        self.symptoms, self.guidelines = symptoms, guidelines
+        for path, read in ((symptoms, guidance.read_symptoms), (guidelines, guidance.read_guidelines)):
+            try:
+                if path:
+                    read(str(existing(path, "the file", "leave symptoms and guidelines out to do without")))
+            except ValueError as error:
+                raise UserError(str(error)) from error
 
     def __call__(self, code: str) -> str:
         """The facts of one code as text."""
-        known = tabular.nearest_known(code) or code
-        parents = (known[:end] for end in range(len(known), 2, -1))
-        symptoms = next((self.symptoms[parent] for parent in parents if self.symptoms.get(parent)), "")
-        guideline = self.guidelines.get(icd10.chapter(known) or "", "")
-        parts = {"Typical findings": symptoms, "Guideline of the chapter": guideline[:MOST]}
-        said = [f"{name}:\n{value}" for name, value in parts.items() if value]
-        return "\n\n".join([f"From the code set:\n{tabular.describe(code, MOST)}", *said])
+        parts = {
+            "From the code set": tabular.describe(code, MOST),
+            "Typical findings": guidance.symptoms(code, self.symptoms),
+            "Guideline of the chapter": guidance.guideline(code, self.guidelines)[:MOST],
+        }
+        return "\n\n".join(f"{name}:\n{text}" for name, text in parts.items() if text)
 
 
 def hashes(task: str, style: str) -> dict[str, str]:
