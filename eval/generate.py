@@ -17,7 +17,7 @@ from common.record import command_line
 from eval.generation import filling
 from eval.generation.endpoint import Endpoint
 from eval.generation.settings import SAMPLING, Settings, arguments
-from eval.generation.sources import Engines, Server, Source
+from eval.generation.sources import Engines, Source
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> None:
 def _source(args: Settings) -> Source:
     if not args.endpoint:
         return Engines(args.model, args.dtype, args.ray_address)
-    allowed = args.sending_notes_is_allowed
-    endpoint = Endpoint(args.endpoint, args.model, allowed, args.api_key_env, args.retries, args.prefill)
-    return Server(endpoint, args.concurrency, args.price)
+    return Endpoint(args, args.prefill, args.price)
 
 
 def _work(filled: filling.Filled) -> str:

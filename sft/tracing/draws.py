@@ -19,7 +19,7 @@ from data_prep import parquet
 from eval.generation import filling
 from eval.generation.endpoint import Endpoint
 from eval.generation.settings import SAMPLING
-from eval.generation.sources import Engines, Source, TolerantServer
+from eval.generation.sources import Engines, Source
 from reward_fns.task import TASKS
 from sft.tracing import requests
 from sft.tracing.settings import Settings
@@ -42,11 +42,9 @@ def cases(wanted: Settings) -> pa.Table:
 
 def source(wanted: Settings) -> Source:
     """What answers the requests of one draw."""
-    if not wanted.endpoint:
-        return Engines(wanted.model, wanted.dtype, wanted.ray_address)
-    allowed = wanted.sending_notes_is_allowed
-    endpoint = Endpoint(wanted.endpoint, wanted.model, allowed, wanted.api_key_env, wanted.retries)
-    return TolerantServer(endpoint, wanted.concurrency)
+    if wanted.endpoint:
+        return Endpoint(wanted, tolerant=True)
+    return Engines(wanted.model, wanted.dtype, wanted.ray_address)
 
 
 def settings(wanted: Settings, draw: int, source: Source) -> filling.Settings:

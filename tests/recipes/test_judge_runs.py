@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from reward_fns.judge import client as judge_client
+from common import llm_server
 from reward_fns.judge import reward as judge
 from tests.conftest import ROOT, World, assert_refused, run_command
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
@@ -52,7 +52,7 @@ def grades(texts: list[str], **options: Any) -> list[dict[str, Any]]:
             scored = (judge.compute_score("mimic_icd", text, "I214", INFO, **options) for text in texts)
             return list(await asyncio.gather(*scored))
         finally:
-            await judge_client.close()
+            await llm_server.close()
 
     return asyncio.run(batch())
 
@@ -99,10 +99,10 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started) -> None:
     texts = [write("I21.4", f"Troponin. {attack}") for attack in ATTACKS] + completions(24)
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     first = grades(texts, judge_weight=1, **vllm.options())
     assert all(result["reward_error"] == 0 and result["judge"] in (1, 2, 3, 4, 5) for result in first)
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     # JSON leaves an untrained model the freedom to write spaces until its answer is cut off: a fault, and no grade
     options = {**vllm.options(), "structured_output": "json_schema", "max_wait": 3}
     for result in grades(texts, judge_weight=1, **options):
@@ -176,7 +176,7 @@ def test_a_run_waits_for_a_judge_that_stumbles_and_stops_before_the_update_when_
         assert all(row["data"]["reward/reward_error/mean"] == 0 for row in stopped)
         newest = max(int(path.name.split("_")[-1]) for path in (folder / "checkpoints").glob("global_step_*"))
         assert newest == done_steps[-1]  # nothing of the batch without grades was kept
-        assert "HTTP status 503; asking again" in (folder / "log.txt").read_text(errors="replace")
+        assert "HTTP 503; asking again" in (folder / "log.txt").read_text(errors="replace")
 
         judge_of_run.always = ""
         done = run_command(*words, **env)
@@ -187,7 +187,7 @@ def test_a_run_waits_for_a_judge_that_stumbles_and_stops_before_the_update_when_
 
 @pytest.mark.slow
 def test_a_judge_that_is_killed_is_started_again_and_completions_wait_for_it(vllm: Started) -> None:
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     below = psutil.Process(vllm.script.pid).children(recursive=True)
     server = next(process for process in below if "api_server" in " ".join(process.cmdline()))
     engines = server.children(recursive=True)

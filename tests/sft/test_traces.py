@@ -95,7 +95,7 @@ def test_accepted_synthetic_traces_pass_and_the_others_fail_by_their_answer(worl
 
 def test_a_request_holds_case_gold_and_style_and_no_open_slot() -> None:
     prompt = [{"role": "system", "content": "You code."}, {"role": "user", "content": "A note with {gold} in it."}]
-    for task, gold, facts in (("drg", GOLD, ""), ("icd", "I509", requests.Facts()("I509"))):
+    for task, gold, facts in (("drg", GOLD, ""), ("icd", "I509", requests.facts(TASKS["icd"], None, None)("I509"))):
         asked = [requests.chat(TASKS[task], style, prompt, gold, facts)[0]["content"] for style in TASKS[task].styles]
         for text in asked:
             assert gold in text and "A note with {gold} in it." in text
@@ -106,11 +106,11 @@ def test_a_request_holds_case_gold_and_style_and_no_open_slot() -> None:
 def test_an_oracle_is_told_what_the_code_set_says_and_what_the_user_has(tmp_path: Path) -> None:
     (tmp_path / "symptoms.csv").write_text("code,description\nI50,Swollen legs\n")
     (tmp_path / "guidelines.json").write_text(json.dumps({"chapters": {"9": {"text": "Code the heart first."}}}))
-    facts = requests.Facts(str(tmp_path / "symptoms.csv"), str(tmp_path / "guidelines.json"))("I509")
+    facts = requests.facts(TASKS["icd"], str(tmp_path / "symptoms.csv"), str(tmp_path / "guidelines.json"))("I509")
     for said in ("Heart failure, unspecified", "Excludes2", "Code first", "Swollen legs", "Code the heart first."):
         assert said in facts
     with pytest.raises(UserError, match=r"nobody.csv does not exist"):
-        requests.Facts("nobody.csv")
+        requests.facts(TASKS["icd"], "nobody.csv", None)
 
 
 class Writer(ThreadingHTTPServer):
