@@ -19,7 +19,7 @@ import pytest
 
 from data_prep import parquet
 from eval.generation import parts
-from tests.conftest import ROOT, assert_refused
+from tests.conftest import ROOT, assert_refused, run_process
 
 CASES, N = 40, 3
 NOTE = "hypothetical words of a note"
@@ -40,7 +40,7 @@ class OpenAIServer(ThreadingHTTPServer):
         self.lock = Lock()
         self.owner, self.fail_first, self.status, self.choices, self.seconds = "vllm", 0, 200, None, 0.0
         self.elsewhere: str | None = None
-        Thread(target=self.serve_forever, daemon=True).start()
+        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -310,7 +310,7 @@ def test_a_real_vllm_server_gives_what_our_own_vllm_gives(world, vllm_server, co
     given += ["--temperature", 1, "--prefill", prefill]
     asked = command("eval.generate", *given, "--model", "tiny", "--endpoint", vllm_server, "--out", tmp_path / "server")
     assert asked.returncode == 0, asked.stderr
-    own = command("eval.generate", *given, "--model", world.model, "--out", tmp_path / "own")
+    own = run_process("eval.generate", *given, "--model", world.model, "--out", tmp_path / "own")
     assert own.returncode == 0, own.stderr
     theirs, ours = rows_of(tmp_path / "server"), rows_of(tmp_path / "own")
     assert sorted(theirs) == sorted(ours)
