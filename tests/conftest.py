@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,29 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if commit and item.config.cache is not None:  # written at once: a killed `make test-full` goes on from here
         passed = item.config.cache.get(f"medcode/{commit}", [])
         item.config.cache.set(f"medcode/{commit}", [*passed, item.nodeid])
+
+
+CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv")
+TREE = pytest.StashKey[set[str]]()
+
+
+def _tree() -> set[str]:
+    """What git says is new, changed or ignored here, caches aside."""
+    words = ["git", "status", "--porcelain", "--ignored"]
+    lines = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    return {line for line in lines if not any(name in line for name in CACHES)}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[TREE] = _tree()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tests write to folders of their own: what is left in the tree ends the session with status 1."""
+    left = sorted(_tree() - session.config.stash[TREE])
+    if left:
+        session.exitstatus = 1
+        print("\nerror: the tree changed while the tests ran:", *left, sep="\n  ", file=sys.stderr)
 
 
 @dataclass(frozen=True)

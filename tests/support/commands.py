@@ -4,7 +4,8 @@
     done = run_process("eval.generate", "--data", data, …)               # Ray, torch's threads, signals, import weight
     done = run_process("bash", "recipes/launch.sh", "drg_sapphire/strict", DATA_DIR="data")
 
-Both start in the repository's root with the environment that is named added to this one, and give status and output.
+Both start in the repository's root with the variables that are named added to the environment, and give what a user
+sees: status, output and errors.
 """
 
 import importlib
@@ -29,13 +30,13 @@ OUTPUT, ERRORS = (os.fdopen(number, "w", 1, encoding="utf-8", closefd=False) for
 Done = subprocess.CompletedProcess[str]
 
 
-def run_process(*words: object, **environment: str) -> Done:
-    """Run `python -m …` or `bash …` in a process of its own."""
+def run_process(*words: object, cwd: Path = ROOT, **environment: str) -> Done:
+    """Run `python -m …` or `bash …` in a process of its own; `cwd` names a copy of the repository."""
     command = [str(word) for word in words]
     if command[0] != "bash":
         command = [sys.executable, "-m", *command]
     env = os.environ | _environment(environment)
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
 def run_command(*words: object, stdin: str = "", **environment: str) -> Done:
