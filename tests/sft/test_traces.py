@@ -128,6 +128,9 @@ class Writer(ThreadingHTTPServer):
         self.seconds = 0.0
         Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no news; the traceback would stand among what the command says."""
+
 
 class _Answer(BaseHTTPRequestHandler):
     server: Writer

@@ -42,6 +42,9 @@ class OpenAIServer(ThreadingHTTPServer):
         self.elsewhere: str | None = None
         Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no news; the traceback would stand among what the command says."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
