@@ -1,8 +1,9 @@
 """What several tests share: commands as a user types them, and one small synthetic world made by those commands."""
 
+import fcntl
+import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,63 +13,8 @@ import pytest
 
 from tests.support.commands import ROOT, assert_refused, run_command, run_process
 
+pytest_plugins = ["tests.support.session"]
 __all__ = ["ROOT", "World", "assert_refused", "run_command", "run_process"]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--resume", action="store_true", help="leave out slow tests that passed at this clean commit")
-
-
-def _clean_commit() -> str | None:
-    """The commit when no file differs from it: only then does an earlier pass still count."""
-    commit, dirty = (
-        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-        for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-    )
-    return commit if commit and not dirty else None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    commit = _clean_commit()
-    if not config.getoption("--resume") or commit is None or config.cache is None:
-        return
-    passed = set(config.cache.get(f"medcode/{commit}", []))
-    again = [item for item in items if item.nodeid not in passed]
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-    items[:] = again
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()
-    commit = _clean_commit() if report.when == "call" and report.passed and item.get_closest_marker("slow") else None
-    if commit and item.config.cache is not None:  # written at once: a killed `make test-full` goes on from here
-        passed = item.config.cache.get(f"medcode/{commit}", [])
-        item.config.cache.set(f"medcode/{commit}", [*passed, item.nodeid])
-
-
-CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv")
-TREE = pytest.StashKey[set[str]]()
-
-
-def _tree() -> set[str]:
-    """What git says is new, changed or ignored here, caches aside."""
-    words = ["git", "status", "--porcelain", "--ignored"]
-    lines = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
-    return {line for line in lines if not any(name in line for name in CACHES)}
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    session.config.stash[TREE] = _tree()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tests write to folders of their own: what is left in the tree ends the session with status 1."""
-    left = sorted(_tree() - session.config.stash[TREE])
-    if left:
-        session.exitstatus = 1
-        print("\nerror: the tree changed while the tests ran:", *left, sep="\n  ", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -91,17 +37,24 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A few hundred synthetic notes, an untrained model of half a million parameters, the DRG and the ICD parquet."""
-    place = tmp_path_factory.mktemp("world")
-    mimic, data, model = place / "mimic", place / "data", place / "model"
-    source = ("--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data, "--tokenizer", model)
-    for words in (
-        ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
-        ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
-        ("data_prep.drg", *source, "--split", "patient", "--max-prompt-tokens", 384),
-        ("data_prep.icd", *source, "--split", "patient", "--max-prompt-tokens", 384),
-    ):
-        done = run_command(*words)
-        assert done.returncode == 0, done.stderr
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of both workers: the first makes the world, the other one waits
+    mimic, data, model, made = (place / "world" / name for name in ("mimic", "data", "model", "made"))
+    made.parent.mkdir(exist_ok=True)
+    with open(made, "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.stat().st_size:
+            source = ("--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data, "--tokenizer", model)
+            for words in (
+                ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
+                ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
+                ("data_prep.drg", *source, "--split", "patient", "--max-prompt-tokens", 384),
+                ("data_prep.icd", *source, "--split", "patient", "--max-prompt-tokens", 384),
+            ):
+                done = run_command(*words)
+                assert done.returncode == 0, done.stderr
+            lock.write("whole")
     return World(mimic, data, model)
 
 
