@@ -49,10 +49,10 @@ demo: $(STAMP) ## synthetic MIMIC -> SFT -> GRPO with verl -> evaluation -> repo
 	@FRESH=$(FRESH) PYTHON=$(CURDIR)/$(BIN)/python bash recipes/demo.sh
 
 test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup
 
-test-full: $(STAMP) lint browser ## everything, the slow tests too; started again it leaves out slow ones that passed
-	@$(BIN)/python -m pytest --resume
+test-full: test browser ## everything, the slow tests too; started again it leaves out slow ones that passed
+	@$(BIN)/python -m pytest -m slow --resume
 
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
 	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2

