@@ -128,7 +128,8 @@ class Task:
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own
     classes: bool = False  # precision, recall and F1 over labels, too
     published: Published | None = None
-    facts: Callable[..., str] | None = None  # what the writer of a trace is told of a gold
+    facts: Callable[[str, str | None, str | None], str] | None = None  # what the writer of a trace is told of a gold,
+    # with the user's files of symptoms and guidelines
     prompts: Path | None = None  # folder of its prompt files where they do not stand in data_prep/prompts
 
     def level(self, key: str) -> int:

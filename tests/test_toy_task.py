@@ -79,14 +79,13 @@ class Stub(Source):
 def generated(data: Path, out: Path, share: float) -> Path:
     """A folder as eval.generate leaves it, from the stub."""
     from common.files import sha256
-    from eval.generate import _cases
 
     table = parquet.read(data)
     golds = dict(zip(parquet.infos(table, "index"), parquet.golds(table), strict=True))
     source = Stub(golds, share)
     about = {"name": str(data), "sha256": sha256(data), "limit": None}
     made = filling.settings(source, about, {"n": 4, "temperature": 1.0, "top_p": 1.0, "max_tokens": 9}, seed=0)
-    assert filling.fill(out, _cases(table, None, str(data)), made, source, "stub").run["finished"]
+    assert filling.fill(out, filling.cases(table, str(data)), made, source, "stub").run["finished"]
     return out
 
 
@@ -120,7 +119,7 @@ def test_a_toy_task_goes_from_data_to_report(
 
 def _source(data: Path) -> Any:
     """What sft.train would be told."""
-    from sft.train import Source
+    from sft.training.settings import Source
 
     return Source(model="m", cases=str(data), style=examples.OUTCOME)
 

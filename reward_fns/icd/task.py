@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reward_fns.answers import Answer
-from reward_fns.icd import icd10
+from reward_fns.icd import guidance, icd10
 from reward_fns.icd.reward import NUMBERS, only_code
 from reward_fns.task import Check, Flags, Grouping, Level, Measure, Published, Scope, Score, Task
 
@@ -157,6 +157,7 @@ TASK = Task(
     kind=_kind,
     describe=describe,
     points=points,
+    facts=guidance.facts,
     styles={"oracle": (Check("early", "names the answer before it has reasoned", _names_code_early),)},
     files={"extra_codes": "codes.txt"},
     label_file="labels.json",

@@ -1,7 +1,7 @@
 """The judge's prompt: note, official entry of the predicted code and reasoning, put into reward_fns/judge/prompt.txt.
 
-    from reward_fns.judge import prompt as judge_prompt
-    judge_prompt.messages(judge_prompt.load(), note, reasoning, "I214")
+    from reward_fns.judge.prompt import chat, read_prompt
+    chat(read_prompt(), note, reasoning, "I214")
 
 Nothing here knows the gold. Note and reasoning are untrusted: each stands between two lines with a mark that is a hash
 of the text itself, so that it cannot contain its own end, and what a server might read as a control token of its chat
@@ -9,15 +9,13 @@ template ("<|im_start|>", "</s>", "[INST]") is broken up by a space. The note co
 prompt share it and servers reuse a common beginning.
 """
 
-import csv
 import hashlib
-import json
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from reward_fns.icd import icd10, tabular
+from reward_fns.icd import guidance, icd10, tabular
 
 HERE = Path(__file__).parent / "prompt.txt"
 FIELDS = ("note", "code", "entry", "symptoms", "guideline", "reasoning")
@@ -36,7 +34,7 @@ class Prompt(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def load(path: str | None = None) -> Prompt:
+def read_prompt(path: str | None = None) -> Prompt:
     """The prompt of this repository or of a user's file: system text, a line of five "=", the frame with its fields."""
     file = Path(path) if path else HERE
     system, line, user = file.read_text(encoding="utf-8").partition(f"\n{_BREAK}\n")
@@ -47,7 +45,7 @@ def load(path: str | None = None) -> Prompt:
     return Prompt(system.strip(), user.strip())
 
 
-def messages(
+def chat(
     prompt: Prompt,
     note: str,
     reasoning: str,
@@ -57,14 +55,13 @@ def messages(
 ) -> list[dict[str, str]]:
     """The chat that asks for the grade of one reasoning; `guidelines` and `symptoms` are paths of the user's files."""
     code = icd10.normalise(code)
-    above = tabular.nearest_known(code) or code
     parts = {
         "note": fence("note", note, ""),
         "code": tabular.dotted(code),
         "entry": tabular.describe(code),
         "reasoning": fence("reasoning", reasoning, note),
-        "symptoms": _section("What the condition looks like", "symptoms", _symptoms_of(above, symptoms)),
-        "guideline": _section("The coding guideline of the chapter", "guideline", _guideline_of(above, guidelines)),
+        "symptoms": _section("What the condition looks like", "symptoms", guidance.symptoms(code, symptoms)),
+        "guideline": _section("The coding guideline of the chapter", "guideline", guidance.guideline(code, guidelines)),
     }
     # in one pass: a field's name inside a part stays what it is
     user = re.sub("{(" + "|".join(FIELDS) + ")}", lambda found: parts[found[1]], prompt.user)
@@ -81,36 +78,6 @@ def fence(what: str, text: str, salt: str) -> str:
 def harmless(text: str) -> str:
     """The text without characters that nobody sees, and with every control token of a chat template broken up."""
     return _CONTROL.sub(lambda found: " >" if found[0] == ">" else f"{found[0]} ", _UNSEEN.sub("", text))
-
-
-@lru_cache(maxsize=4)
-def read_guidelines(path: str) -> dict[str, str]:
-    """Chapter -> its guideline, from the file that `python -m data_prep.guidelines` writes."""
-    try:
-        chapters = json.loads(Path(path).read_text(encoding="utf-8"))["chapters"]
-        return {str(number): str(chapter["text"]) for number, chapter in chapters.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} is no file of guidelines; `python -m data_prep.guidelines PDF` writes one") from None
-
-
-@lru_cache(maxsize=4)
-def read_symptoms(path: str) -> dict[str, str]:
-    """Code without dot -> description, from a CSV with the columns code and description."""
-    with open(str(path), encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"code", "description"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{path} lacks the columns code and description; name them in its first line")
-        return {icd10.normalise(row["code"] or ""): (row["description"] or "").strip() for row in rows}
-
-
-def _guideline_of(code: str, path: str | None) -> str:
-    return read_guidelines(path).get(icd10.chapter(code) or "", "") if path else ""
-
-
-def _symptoms_of(code: str, path: str | None) -> str:
-    """The description of the code or of the nearest code above it that has one."""
-    known = read_symptoms(path) if path else {}
-    return next((known[code[:end]] for end in range(len(code), 2, -1) if known.get(code[:end])), "")
 
 
 def _section(heading: str, what: str, text: str) -> str:

@@ -12,37 +12,37 @@ score = format_weight * format + outcome_weight * outcome + judge: all of reward
     ... and judge_weight is 0                          0                        none
 
 The judge sees the note (extra_info.note), the official entry of the predicted code and the reasoning, and never the
-gold: see reward_fns.judge.prompt. A fault of its server is no grade: the completion waits (reward_fns.judge.client),
-and after max_wait it has reward_error 1, which stops the run before the policy is updated. judge_retries and judge_wait
+gold: see reward_fns.judge.prompt. A fault of its server is no grade: the completion waits (common.llm_server), and
+after max_wait it has reward_error 1, which stops the run before the policy is updated. judge_retries and judge_wait
 count what a completion went through. `concurrency` holds for one process: verl has reward.num_workers of them.
 """
 
+import asyncio
 import json
 import logging
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from reward_fns.answers import parse
-from reward_fns.icd import icd10
+from reward_fns.icd import guidance, icd10
 from reward_fns.icd import reward as icd
-from reward_fns.judge import client as judge_client
-from reward_fns.judge import prompt as judge_prompt
-from reward_fns.judge import server as judge_server
+from reward_fns.judge.grading import STRUCTURES, Settings, grade
+from reward_fns.judge.prompt import chat, read_prompt
+from reward_fns.judge.server import why_not
 
 JUDGE_WEIGHT = 0.8  # 0.8 to 4.0, as the paper's job
-FILES = ("prompt", "guidelines", "symptoms")
+FILES = {"prompt": read_prompt, "guidelines": guidance.read_guidelines, "symptoms": guidance.read_symptoms}
 # Option -> what it must be. base_url and model have no default here: every recipe says where its judge is.
 NUMBERS = {
     "judge_weight": (JUDGE_WEIGHT, "at least 0; 0 asks no judge"),
-    "concurrency": (judge_client.Settings.concurrency, "a whole number of requests, at least 1"),
-    "timeout": (judge_client.Settings.timeout, "seconds above 0"),
-    "max_wait": (judge_client.Settings.max_wait, "seconds, at least 0"),
-    "backoff": (judge_client.Settings.backoff, "seconds above 0"),
-    "retries": (judge_client.Settings.retries, "a whole number, at least 0"),
-    "cache_size": (judge_client.Settings.cache_size, "a whole number, at least 0"),
+    "concurrency": (Settings.concurrency, "a whole number of requests, at least 1"),
+    "timeout": (Settings.timeout, "seconds above 0"),
+    "max_wait": (Settings.max_wait, "seconds, at least 0"),
+    "backoff": (Settings.backoff, "seconds above 0"),
+    "retries": (Settings.retries, "a whole number, at least 0"),
+    "cache_size": (Settings.cache_size, "a whole number, at least 0"),
 }
 WHOLE, ABOVE_0 = ("concurrency", "retries", "cache_size"), ("concurrency", "timeout", "backoff")
 OPTIONS = ("base_url", "model", "structured_output", "extra_body", *NUMBERS, *FILES)
@@ -70,14 +70,14 @@ async def compute_score(
         code, reasoning = _judged(solution_str, **of_icd)
         if not code:
             return result
-        prompt = judge_prompt.load(mine.get("prompt"))
+        prompt = read_prompt(mine.get("prompt"))
         files = {name: mine.get(name) for name in ("guidelines", "symptoms")}
-        messages = judge_prompt.messages(prompt, _note(extra_info), reasoning, code, **files)
-        verdict = await judge_client.of(settings(**mine)).grade(messages)
-        result.update(judge_retries=float(verdict.retries), judge_wait=verdict.waited)
-        if verdict.grade is None:
+        answer = await grade(settings(**mine), chat(prompt, _note(extra_info), reasoning, code, **files))
+        result.update(judge_retries=float(answer.retries), judge_wait=answer.waited)
+        if answer.fault:
+            _say_once(f"no grade ({answer.fault})")
             return {**result, "reward_error": 1.0}
-        earned = weight * verdict.grade
+        earned = weight * answer.value
         return {**result, "score": result["score"] + earned, "judge": earned}
     except Exception as error:  # verl would turn it into a silently biased batch; the trainer stops at reward_error
         _say_once(type(error).__name__)  # a message might quote a note
@@ -89,11 +89,12 @@ def _say_once(what: str) -> None:
     logging.getLogger(__name__).warning("the judge's part of a reward failed: %s", what)
 
 
-def settings(**options: Any) -> judge_client.Settings:
-    """How the judge is asked, of the judge's options. A key comes from the environment, for recipes are kept."""
+def settings(**options: Any) -> Settings:
+    """How the judge is asked, of the judge's options."""
     asked = {name: value for name, value in options.items() if name not in ("judge_weight", *FILES)}
-    asked["extra_body"] = json.dumps(_plain(dict(asked.get("extra_body") or {})), sort_keys=True)
-    return judge_client.Settings(**asked, api_key=os.environ.get("JUDGE_API_KEY", ""))
+    body = dict(asked.get("extra_body") or {})
+    plain = {"default": lambda value: dict(value) if isinstance(value, Mapping) else list(value)}  # what Hydra gives
+    return Settings(**{**asked, "extra_body": json.dumps(body, sort_keys=True, **plain)})
 
 
 def check_options(**options: Any) -> None:
@@ -114,16 +115,13 @@ def check_options(**options: Any) -> None:
     if not mine["base_url"].startswith(("http://", "https://")):
         raise ValueError(f"base_url={mine['base_url']!r} must start with http:// or https://")
     kind = mine.get("structured_output", "choice")
-    if kind not in judge_client.STRUCTURES:
-        raise ValueError(
-            f"structured_output={kind!r} is unknown to the judge; {icd.nearest(kind, tuple(judge_client.STRUCTURES))}"
-        )
+    if kind not in STRUCTURES:
+        raise ValueError(f"structured_output={kind!r} is unknown to the judge; {icd.nearest(kind, tuple(STRUCTURES))}")
     try:
         settings(**mine)
     except (TypeError, ValueError):
         raise ValueError(f"extra_body={mine.get('extra_body')!r} must be a mapping of fields of a request") from None
-    readers = (judge_prompt.load, judge_prompt.read_guidelines, judge_prompt.read_symptoms)
-    for name, read in zip(FILES, readers, strict=True):
+    for name, read in FILES.items():
         path = mine.get(name)
         if path is not None and not isinstance(path, str):
             raise ValueError(f"{name}={path!r} must be the path of a file")
@@ -149,8 +147,8 @@ def check_extra_info(extra_info: Mapping[str, Any] | None, **options: Any) -> No
 def check_server(**options: Any) -> None:
     """Raise ValueError with a sentence when the judge that these options name cannot grade. It is asked once."""
     mine = _split(options)[0]
-    if mine.get("judge_weight", JUDGE_WEIGHT):
-        judge_server.check(settings(**mine))
+    if mine.get("judge_weight", JUDGE_WEIGHT) and (why := asyncio.run(why_not(settings(**mine)))):
+        raise ValueError(why)
 
 
 def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,10 +173,3 @@ def _note(extra_info: Mapping[str, Any] | None) -> str:
             "the row has no extra_info.note, which the judge reads; prepare the data with `python -m data_prep.icd`"
         )
     return note
-
-
-def _plain(value: Any) -> Any:
-    """Mappings and lists of a recipe, which arrive as Hydra's, as Python's own."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -6,70 +6,44 @@ Ends with status 2 and a sentence when no server answers, when it has no such mo
 output, which is tried with a request whose natural answer is a word. JUDGE_URL and JUDGE_MODEL are the defaults.
 """
 
-import json
+import asyncio
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 from typing import Any
 
 from common.commands import UserError, parser, run
-from reward_fns.judge.client import STRUCTURES, Fault, Settings, headers, read_grade, request_body
+from common.llm_server import Client, Fault, read_models
+from reward_fns.judge.grading import STRUCTURES, Settings, read_grade, request
 
 URL, MODEL = "http://localhost:8001/v1", "meta-llama/Llama-3.1-8B-Instruct"
-_START = "start one with `bash recipes/judge.sh MODEL`, or set JUDGE_URL to yours"
 _PROBE = [{"role": "user", "content": "Say hello in one word, please."}]
 
 
-def check(settings: Settings) -> None:
-    """Raise ValueError with a sentence when grades cannot be expected from the server."""
-    url = settings.base_url.rstrip("/")
-    status, body = _request(settings, f"{url}/models")
-    names = _names(body) if status == 200 else []
-    if names and settings.model not in names:
-        raise ValueError(
-            f"the judge server at {url} has no model {settings.model!r}; it has {', '.join(names[:5])}; set JUDGE_MODEL"
-        )
-    status, body = _request(settings, f"{url}/chat/completions", request_body(settings, _PROBE))
-    if status in (401, 403):
-        raise ValueError(f"the judge server at {url} refuses the key (HTTP status {status}); set JUDGE_API_KEY")
-    if status != 200:
-        raise ValueError(
-            f"the judge server at {url} answers a request with HTTP status {status}; is {settings.model!r} a chat "
-            f"model of it, and does it know structured_output={settings.structured_output}?"
-        )
-    try:
-        read_grade(body)
-    except Fault:
-        others = [name for name in STRUCTURES if name != settings.structured_output]
-        raise ValueError(
-            f"the judge server at {url} does not keep to structured_output={settings.structured_output}: it answered "
-            f"with something else than a grade; try structured_output={' or '.join(others)}"
-        ) from None
-
-
-def _request(settings: Settings, url: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers(settings)})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # as training asks: by no proxy
-    try:
-        with direct.open(request, timeout=settings.timeout) as response:
-            return response.status, response.read()
-    except urllib.error.HTTPError as error:
-        return error.code, b""
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        why = getattr(error, "reason", error)
-        why = getattr(why, "strerror", None) or why
-        raise ValueError(f"no judge server answers at {settings.base_url} ({why}); {_START}") from None
-    except Exception as error:  # http.client's, which share no base with the others
-        raise ValueError(f"what answers at {settings.base_url} is no judge server ({error!r}); {_START}") from None
-
-
-def _names(body: bytes) -> list[str]:
-    try:
-        return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
-        return []
+async def why_not(settings: Settings) -> str:
+    """Why grades cannot be expected from the server, in a sentence, or ""; it is asked once."""
+    server, model = f"the judge server at {settings.base_url.rstrip('/')}", repr(settings.model)
+    structure = f"structured_output={settings.structured_output}"
+    async with aclosing(Client(settings)) as client:
+        with suppress(Fault):  # not every server lists its models
+            names = list(read_models(await client.send(None)))
+            if names and settings.model not in names:
+                return f"{server} has no model {model}; it has {', '.join(names[:5])}; set JUDGE_MODEL"
+        try:
+            read_grade(await client.send(request(settings, _PROBE)))
+        except Fault as fault:
+            if not fault.status:
+                start = "start one with `bash recipes/judge.sh MODEL`, or set JUDGE_URL to yours"
+                return f"no judge server answers at {settings.base_url} ({fault}); {start}"
+            if fault.status in (401, 403):
+                return f"{server} refuses the key (HTTP {fault.status}); set JUDGE_API_KEY"
+            if fault.status != 200:
+                what = f"is {model} a chat model of it, and does it know {structure}?"
+                return f"{server} answers a request with {fault}; {what}"
+            others = " or ".join(name for name in STRUCTURES if name != settings.structured_output)
+            what = f"it answered with something else than a grade; try structured_output={others}"
+            return f"{server} does not keep to {structure}: {what}"
+    return ""
 
 
 def add_arguments(add: Callable[..., Any]) -> None:
@@ -82,19 +56,16 @@ def add_arguments(add: Callable[..., Any]) -> None:
 
 def settings_of(given: Any, **more: Any) -> Settings:
     """The settings that these options name."""
-    key = os.environ.get("JUDGE_API_KEY", "")
-    names = ("base_url", "model", "structured_output", "timeout")
-    return Settings(**{name: getattr(given, name) for name in names}, api_key=key, **more)
+    more |= {"structured_output": given.structured_output, "timeout": given.timeout}
+    return Settings(given.base_url, given.model, **more)
 
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__, "python -m reward_fns.judge.server --base-url http://localhost:8001/v1 --model judge")
     add_arguments(arguments.add_argument)
     settings = settings_of(arguments.parse_args(argv))
-    try:
-        check(settings)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    if why := asyncio.run(why_not(settings)):
+        raise UserError(why)
     print(f"{settings.model} at {settings.base_url} grades")
 
 

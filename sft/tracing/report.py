@@ -5,6 +5,7 @@ print(write(folder, rows, cases, settings))    # rows: one a completion, see SCH
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -13,6 +14,8 @@ import pyarrow as pa
 
 from common.files import whole_file
 from common.record import commit, versions
+from eval.page import drawing
+from eval.page.figures import Figure
 from reward_fns.task import TASKS
 from sft.tracing.quality import reasons
 
@@ -36,8 +39,9 @@ def write(folder: Path, rows: Rows, cases: int, settings: dict[str, Any]) -> str
     with whole_file(folder / "quality.json") as made:
         record = found | {"settings": settings, "commit": commit(), "versions": versions()}
         made.write_text(json.dumps(record, indent=2) + "\n")
-    with whole_file(folder / "quality.svg") as made:
-        _draw(made, rows, found)
+    counts = {"accepted": found["accepted"], **found["rejected"]}
+    draw = partial(drawing.requests, counts=counts, words=[row["words"] for row in rows if not row["reason"]])
+    Figure("quality", "requests for traces", "", draw).save(folder, ["svg"])
     return table(found, says)
 
 
@@ -88,25 +92,3 @@ def _spread(words: list[int]) -> dict[str, float]:
         "mean": sum(words) / len(words), "least": words[0], "quarter": low, "median": middle, "three quarters": high,
         "most": words[-1],
     }  # fmt: skip
-
-
-def _draw(path: Path, rows: Rows, found: dict[str, Any]) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams["svg.hashsalt"] = "quality"  # the same rows give the same bytes
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
-    counts = {"accepted": found["accepted"], **found["rejected"]}
-    bars = left.barh(list(counts), list(counts.values()), color=["#2b6cb0"] + ["#a0aec0"] * len(found["rejected"]))
-    left.bar_label(bars, padding=3)
-    left.invert_yaxis()
-    left.set(title="requests", xlabel="completions")
-    words = [row["words"] for row in rows if not row["reason"]]
-    right.hist(words, bins=min(30, max(words, default=0) - min(words, default=0) + 1), color="#2b6cb0")
-    right.set(title="accepted traces", xlabel="words of the reasoning", ylabel="traces")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    pyplot.close(figure)

@@ -14,12 +14,9 @@ from pathlib import Path
 
 from common.commands import UserError, existing
 from data_prep import prompts
-from reward_fns.icd import icd10, tabular
-from reward_fns.judge import prompt as judge_prompt
 from reward_fns.task import Task
 
 FOLDER = Path(prompts.__file__).parent
-MOST = 6000  # characters of the code set's entry, and of a guideline
 Chat = list[dict[str, str]]
 
 
@@ -49,34 +46,17 @@ def case(prompt: Chat) -> str:
 
 
 def facts(task: Task, symptoms: str | None, guidelines: str | None) -> Callable[[str], str]:
-    """What the writer is told of a gold, beside the case."""
-    return Facts(symptoms, guidelines) if task.files else lambda gold: ""
+    """What the writer is told of a gold beside the case, where the task has something to tell; files are the user's."""
+    for path in filter(None, (symptoms, guidelines)):
+        existing(path, "the file", "leave symptoms and guidelines out to do without")
 
-
-class Facts:
-    """What an oracle is told of a code: title, inclusion terms, excludes notes and instructions from the tabular list.
-
-    A user's files add what the condition looks like (CSV: code, description) and the guideline of the chapter.
-    """
-
-    def __init__(self, symptoms: str | None = None, guidelines: str | None = None) -> None:
-        for path in filter(None, (symptoms, guidelines)):
-            existing(path, "the file", "leave symptoms and guidelines out to do without")
+    def told(gold: str) -> str:
         try:
-            self.symptoms = judge_prompt.read_symptoms(symptoms) if symptoms else {}
-            self.guidelines = judge_prompt.read_guidelines(guidelines) if guidelines else {}
+            return task.facts(gold, symptoms, guidelines) if task.facts else ""
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    def __call__(self, code: str) -> str:
-        """The facts of one code as text."""
-        known = tabular.nearest_known(code) or code
-        parents = (known[:end] for end in range(len(known), 2, -1))
-        symptoms = next((self.symptoms[parent] for parent in parents if self.symptoms.get(parent)), "")
-        guideline = self.guidelines.get(icd10.chapter(known) or "", "")
-        parts = {"Typical findings": symptoms, "Guideline of the chapter": guideline[:MOST]}
-        said = [f"{name}:\n{value}" for name, value in parts.items() if value]
-        return "\n\n".join([f"From the code set:\n{tabular.describe(code, MOST)}", *said])
+    return told
 
 
 def hashes(task: Task, style: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Every draw of every case with the reason against it, and the trace that a case ends up with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -10,15 +10,13 @@ from eval.generation import parts
 from reward_fns import answers
 from reward_fns.task import TASKS
 from sft.tracing import quality
-
-if TYPE_CHECKING:
-    from sft.traces import Settings
+from sft.tracing.settings import Settings
 
 
 class Verdicts:
     """Collects draw by draw; the first accepted trace of a case is the one that counts."""
 
-    def __init__(self, wanted: "Settings") -> None:
+    def __init__(self, wanted: Settings) -> None:
         self.wanted = wanted
         self.limits = quality.Limits(
             least=wanted.least_words, most=wanted.most_words, copied=wanted.copied, extra_codes=wanted.extra_codes

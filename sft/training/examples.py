@@ -17,12 +17,11 @@ from data_prep import parquet
 from reward_fns.task import TASKS
 from sft import titles
 from sft.tracing import requests
+from sft.training.settings import Source
 from sft.training.tokens import named
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-    from sft.train import Source
 
 OUTCOME, NO_REASONING = "outcome", "-"
 
@@ -39,7 +38,7 @@ def styles() -> list[str]:
     return [*(style for task in TASKS.values() for style in task.styles), OUTCOME]
 
 
-def load(source: "Source") -> "Dataset":
+def load(source: Source) -> "Dataset":
     """The examples of a source; bad sources are a sentence."""
     if source.style not in styles():
         raise UserError(f"there is no trace style {source.style!r}; there is {', '.join(styles())}")
@@ -53,7 +52,7 @@ def load(source: "Source") -> "Dataset":
     return _dataset(rows + (titles.questions() if source.titles else []))
 
 
-def inputs(source: "Source") -> list[str]:
+def inputs(source: Source) -> list[str]:
     """The files that `load` reads: a table of traces only where the completions come from it."""
     alone = source.traces is None or source.style == OUTCOME or _is_written(Path(source.cases))
     return [source.cases] if alone else [source.cases, source.traces]
@@ -96,7 +95,7 @@ def _outcomes(path: Path) -> list[Example]:
     ]
 
 
-def _reasoned(path: Path, source: "Source") -> list[Example]:
+def _reasoned(path: Path, source: Source) -> list[Example]:
     if source.traces is None:
         raise UserError(f"{path} has no column completion; give it one or name a table of traces (traces: FILE)")
     table = parquet.read(path)

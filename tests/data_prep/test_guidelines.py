@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reward_fns.judge import prompt as judge_prompt
+from reward_fns.icd import guidance
+from reward_fns.judge.prompt import chat, read_prompt
 from tests.conftest import assert_refused, run_command
 
 NONE = {3, 8, 11, 22}
@@ -117,13 +118,10 @@ def test_every_chapter_gets_what_stands_below_its_heading_and_nothing_else(tmp_p
 def test_the_judge_reads_what_was_written(tmp_path):
     assert parse(tmp_path, write_pdf(tmp_path / "guideline.pdf", guideline())).returncode == 0
     path = str(tmp_path / "guidelines.json")
-    assert len(judge_prompt.read_guidelines(path)) == 22
-    user = judge_prompt.messages(judge_prompt.load(), "A note.", "Because.", "I214", guidelines=path)[1]["content"]
+    assert len(guidance.read_guidelines(path)) == 22
+    user = chat(read_prompt(), "A note.", "Because.", "I214", guidelines=path)[1]["content"]
     assert "Rule 9A" in user and "Rule 4A" not in user
-    assert (
-        "guideline"
-        not in judge_prompt.messages(judge_prompt.load(), "A.", "B.", "K3580", guidelines=path)[1]["content"]
-    )
+    assert "guideline" not in chat(read_prompt(), "A.", "B.", "K3580", guidelines=path)[1]["content"]
 
 
 def test_another_year_is_refused_by_its_number_and_taken_on_request(tmp_path):

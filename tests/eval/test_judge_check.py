@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.judge_check import CASES
+from eval.judging.measure import CASES
 from tests.conftest import assert_refused, run_command
 from tests.support.judge_server import Judge, in_a_thread
 

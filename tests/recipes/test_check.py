@@ -12,7 +12,7 @@ from common import papers
 from common.commands import UserError
 from recipes.launcher.check_config import check_recipe
 from recipes.launcher.compose import compose, recipes
-from tests.conftest import assert_refused, run_command
+from tests.conftest import assert_refused, run_command, run_process
 
 # As `python -m recipes.check` does for one recipe and the rows that it makes: all of them take ten seconds.
 ONE = """
@@ -30,7 +30,7 @@ def check(copy: Path, recipe: str | None = None) -> subprocess.CompletedProcess[
 
 
 def test_every_recipe_and_row_is_in_order() -> None:
-    done = run_command("recipes.check")
+    done = run_process("recipes.check")
     assert done.returncode == 0, done.stderr
     for name in (*recipes(), *papers.paper_rows()):
         assert any(line.split()[:2] == [name, "ok"] for line in done.stdout.splitlines()), name

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from reward_fns.judge import client as judge_client
+from common import llm_server
 from reward_fns.judge import reward as judge
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
 from tests.support.judge_server import MODEL, Judge, in_a_thread
 
@@ -52,7 +51,7 @@ def grades(texts: list[str], **options: Any) -> list[dict[str, Any]]:
             scored = (judge.compute_score("mimic_icd", text, "I214", INFO, **options) for text in texts)
             return list(await asyncio.gather(*scored))
         finally:
-            await judge_client.close()
+            await llm_server.close()
 
     return asyncio.run(batch())
 
@@ -82,7 +81,7 @@ def speaker(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The same world with a model that has learnt the format, so that there is something to judge."""
     sft = tmp_path_factory.mktemp("sft") / "model"
     environment = {**world.environment(sft.parent), "BASE_MODEL": str(world.model), "MODEL_PATH": str(sft)}
-    done = run_command(
+    done = run_process(
         *("sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--style", "oracle", "--prefill", "<think>"),
         *("--cases", world.data / "icd/train.parquet", "--traces", world.mimic / "traces.parquet"),
         *("--num_train_epochs", 12, "--learning_rate", 5e-3),
@@ -99,10 +98,10 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started) -> None:
     texts = [write("I21.4", f"Troponin. {attack}") for attack in ATTACKS] + completions(24)
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     first = grades(texts, judge_weight=1, **vllm.options())
     assert all(result["reward_error"] == 0 and result["judge"] in (1, 2, 3, 4, 5) for result in first)
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     # JSON leaves an untrained model the freedom to write spaces until its answer is cut off: a fault, and no grade
     options = {**vllm.options(), "structured_output": "json_schema", "max_wait": 3}
     for result in grades(texts, judge_weight=1, **options):
@@ -112,7 +111,7 @@ def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started)
 
 @pytest.mark.slow
 def test_judge_check_reports_on_a_real_server(vllm: Started, tmp_path: Path) -> None:
-    done = run_command("eval.judge_check", "--out", tmp_path / "check.json", **vllm.environment)
+    done = run_process("eval.judge_check", "--out", tmp_path / "check.json", **vllm.environment)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "check.json").read_text())
     assert report["requests"]["without_grade"] == 0 and report["requests"]["asked"] > 300
@@ -131,7 +130,7 @@ def test_grpo_trains_on_the_full_reward_with_a_real_judge(vllm: Started, speaker
         "trainer.total_training_steps=2",
         "trainer.test_freq=2",
     )
-    done = run_command(*words, **speaker.environment(tmp_path), **vllm.environment)
+    done = run_process(*words, **speaker.environment(tmp_path), **vllm.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row["data"] for row in metrics(tmp_path / RECIPE / "two")]
     assert len(rows) == 2
@@ -176,10 +175,10 @@ def test_a_run_waits_for_a_judge_that_stumbles_and_stops_before_the_update_when_
         assert all(row["data"]["reward/reward_error/mean"] == 0 for row in stopped)
         newest = max(int(path.name.split("_")[-1]) for path in (folder / "checkpoints").glob("global_step_*"))
         assert newest == done_steps[-1]  # nothing of the batch without grades was kept
-        assert "HTTP status 503; asking again" in (folder / "log.txt").read_text(errors="replace")
+        assert "HTTP 503; asking again" in (folder / "log.txt").read_text(errors="replace")
 
         judge_of_run.always = ""
-        done = run_command(*words, **env)
+        done = run_process(*words, **env)
         assert done.returncode == 0, done.stderr
         rows = metrics(folder)
         assert [row["step"] for row in rows] == [1, 2, 3, 4, 5] and rows[: len(stopped)] == stopped
@@ -187,7 +186,7 @@ def test_a_run_waits_for_a_judge_that_stumbles_and_stops_before_the_update_when_
 
 @pytest.mark.slow
 def test_a_judge_that_is_killed_is_started_again_and_completions_wait_for_it(vllm: Started) -> None:
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     below = psutil.Process(vllm.script.pid).children(recursive=True)
     server = next(process for process in below if "api_server" in " ".join(process.cmdline()))
     engines = server.children(recursive=True)
@@ -201,19 +200,13 @@ def test_a_judge_that_is_killed_is_started_again_and_completions_wait_for_it(vll
 
 
 def script(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run_command("bash", "recipes/judge.sh", *words, **environment)
+    return run_process("bash", "recipes/judge.sh", *words, **environment)
 
 
 def test_the_script_explains_itself() -> None:
     done = script("--help")
     assert done.returncode == 0 and "bash recipes/judge.sh MODEL -- " in done.stdout and "JUDGE_GPUS=1" in done.stdout
     assert script().returncode == 2
-
-
-def test_the_script_is_clean() -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    assert subprocess.run(["shellcheck", "recipes/judge.sh"], cwd=ROOT).returncode == 0
 
 
 def test_what_the_script_cannot_start_is_one_sentence(world: World, tmp_path: Path) -> None:
@@ -228,7 +221,7 @@ def test_what_the_script_cannot_start_is_one_sentence(world: World, tmp_path: Pa
 
 
 def test_a_recipe_whose_judge_is_not_there_is_refused_before_anything_starts(world: World, tmp_path: Path) -> None:
-    words = ("bash", "recipes/launch.sh", RECIPE, *SMALL)
+    words = ("recipes.check", RECIPE, *SMALL)  # what the launcher runs first
     env = {**world.environment(tmp_path), "JUDGE_URL": "http://127.0.0.1:9/v1"}
     assert_refused(run_command(*words, **env), "no judge server answers at http://127.0.0.1:9/v1", "recipes/judge.sh")
     with in_a_thread(Judge()) as server:

@@ -14,7 +14,7 @@ from eval.generation import parts
 from reward_fns.task import TASKS
 from sft.dpo import main
 from sft.pairs import SCHEMA
-from tests.conftest import World, assert_refused, run_command
+from tests.conftest import World, assert_refused, run_command, run_process
 
 CONFIG = ("--config", "recipes/drg_sapphire/sft/staged_dpo.yaml", "--hardware", "cpu")
 WRONG = TASKS["drg"].completion("The course speaks of pain, and of nothing else that counts.", "CHEST PAIN")
@@ -61,7 +61,7 @@ def pairs(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dpo(world: World, pairs: Path, out: Path, *flags: object) -> subprocess.CompletedProcess[str]:
     words = ("sft.dpo", *CONFIG, "--model", world.model, "--pairs", pairs, "--output_dir", out)
-    return run_command(*words, "--learning_rate", 1e-4, "--max_steps", 8, *flags)
+    return run_process(*words, "--learning_rate", 1e-4, "--max_steps", 8, *flags)
 
 
 def test_pairs_set_the_accepted_trace_against_the_first_whole_wrong_completion(world: World, pairs: Path) -> None:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from common import llm_server
 from reward_fns.icd import reward as icd
-from reward_fns.judge import client as judge_client
 from reward_fns.judge import reward as judge
 from tests.conftest import ROOT
 from tests.support.judge_server import Server, serving
@@ -57,14 +57,14 @@ async def score(server: Server, completion: str, gold: str = "I214", info: objec
 
 def run(scenario) -> None:
     """Run a scenario with a server of its own, of which nothing is remembered, and close the connections."""
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
 
     async def whole() -> None:
         async with serving() as server:
             try:
                 await asyncio.wait_for(scenario(server), 60)
             finally:
-                await judge_client.close()
+                await llm_server.close()
 
     asyncio.run(whole())
 
@@ -72,7 +72,7 @@ def run(scenario) -> None:
 @contextmanager
 def other_process(*words: object) -> Iterator[str]:
     """A judge server in a process of its own, as it is in a run, of which nothing is remembered; gives its URL."""
-    judge_client.CACHE.clear()
+    llm_server.CACHE.clear()
     command = [sys.executable, "-m", "tests.support.judge_server", *map(str, words)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

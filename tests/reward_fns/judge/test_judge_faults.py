@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from reward_fns.judge import client as judge_client
+from common import llm_server
 from tests.support.judge_scenarios import INFO, KEYS, completions, run, score, write
 from tests.support.judge_server import GARBAGE
+
+pytestmark = pytest.mark.alone
 
 PASSING = ["500", "502", "503", "429", "408", "drop", "cut", "html", *GARBAGE]
 
@@ -79,7 +81,7 @@ def test_a_server_that_dies_in_mid_batch_and_comes_back_grades_all_of_it_without
         texts = completions(200)
         undisturbed = await asyncio.gather(*(score(server, text) for text in texts))
         assert server.judge.answered == 200
-        judge_client.CACHE.clear()
+        llm_server.CACHE.clear()
         server.judge.delay = 0.02
         batch = asyncio.gather(*(score(server, text, concurrency=16) for text in texts))
         while server.judge.answered < 260:
@@ -108,8 +110,8 @@ def test_the_log_says_when_the_judge_fell_silent_and_when_it_came_back_and_quote
         await asyncio.gather(*(score(server, text) for text in completions(3)))
 
     run(scenario)
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("reward_fns")]
-    assert len(said) == 2 and "HTTP status 503" in said[0] and "answers again" in said[1]
+    said = [record.getMessage() for record in caplog.records if record.name.startswith(("common", "reward_fns"))]
+    assert len(said) == 2 and "HTTP 503" in said[0] and "answers again" in said[1]
     assert not any("Chest" in line or "67-year-old" in line for line in said)
 
 

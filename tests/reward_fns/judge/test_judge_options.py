@@ -87,7 +87,7 @@ def test_no_server_is_one_sentence_that_says_how_to_start_one():
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [("text", "does not keep to"), ("401", "JUDGE_API_KEY"), ("500", "HTTP status 500"), ("404", "404")],
+    [("text", "does not keep to"), ("401", "JUDGE_API_KEY"), ("500", "HTTP 500"), ("404", "404")],
 )
 def test_a_server_that_cannot_grade_is_one_sentence(fault, said):
     with other_process("--always", fault) as url, pytest.raises(ValueError, match=said):
@@ -98,7 +98,7 @@ def test_a_server_that_cannot_grade_is_one_sentence(fault, said):
 def test_nothing_of_the_network_is_imported_before_a_grade_is_wanted():
     program = (
         "import sys, reward_fns.judge; "
-        "print(*{'aiohttp', 'httpx', 'openai', 'simple_icd_10_cm', 'torch', 'vllm'} & set(sys.modules))"
+        "print(*{'aiohttp', 'httpx', 'httpx2', 'openai', 'simple_icd_10_cm', 'torch', 'vllm'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == "", done.stderr

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common import llm_server
 from reward_fns.icd import icd10, tabular
-from reward_fns.judge import client as judge_client
 from tests.support.judge_scenarios import ATTACKS, NOTE, run, score, write
 from tests.support.judge_server import Server
 
@@ -34,7 +34,7 @@ def test_the_prompt_is_the_same_whatever_the_gold_is():
         for predicted, golds, note, why in cases:
             seen = []
             for gold in golds:
-                judge_client.CACHE.clear()
+                llm_server.CACHE.clear()
                 before = len(server.judge.requests)
                 info = {"note": note, "gold": gold, "reward_model": {"ground_truth": gold}}
                 await score(server, write(predicted, why), gold, info)

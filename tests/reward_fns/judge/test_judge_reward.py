@@ -3,7 +3,7 @@
 import pytest
 
 from reward_fns.icd import reward as icd
-from reward_fns.judge import client as judge_client
+from reward_fns.judge.grading import STRUCTURES
 from tests.support.judge_scenarios import KEYS, NEEDS_NONE, run, score, write
 
 
@@ -46,13 +46,13 @@ def test_options_of_the_icd_reward_pass_through():
     run(scenario)
 
 
-@pytest.mark.parametrize("kind", list(judge_client.STRUCTURES))
+@pytest.mark.parametrize("kind", list(STRUCTURES))
 def test_every_way_of_structured_output_gives_the_same_grade(kind):
     async def scenario(server):
         server.judge.grade = 3
         assert (await score(server, write(), structured_output=kind))["judge"] == pytest.approx(2.4)
         (body,) = server.judge.requests
-        assert judge_client.STRUCTURES[kind].items() <= body.items()
+        assert STRUCTURES[kind].items() <= body.items()
         assert body["temperature"] == 0 and body["max_tokens"] <= 32
 
     run(scenario)

@@ -5,11 +5,13 @@ import time
 
 import pytest
 
+from common import llm_server
 from reward_fns.icd import tabular
-from reward_fns.judge import client as judge_client
 from reward_fns.judge import reward as judge
 from tests.support.judge_scenarios import INFO, NEEDS_NONE, completions, other_process, run, score, write
 from tests.support.judge_server import serving
+
+pytestmark = pytest.mark.alone
 
 
 def test_no_more_requests_are_open_than_allowed():
@@ -42,7 +44,7 @@ def test_the_cache_is_bounded_and_knows_servers_models_and_prompts_apart(tmp_pat
     async def scenario(server):
         for text in completions(30):
             await score(server, text, cache_size=10)
-        assert len(judge_client.CACHE) == 10
+        assert len(llm_server.CACHE) == 10
         known = len(server.judge.requests)
         await score(server, completions(30)[-1], cache_size=10)
         assert len(server.judge.requests) == known
@@ -60,7 +62,7 @@ def test_event_loops_of_one_process_do_not_disturb_each_other():
     async def scenario(server):
         async def alone():
             result = await score(server, write("I21.4", f"Loop {time.monotonic_ns()}"))
-            await judge_client.close()
+            await llm_server.close()
             return result
 
         results = await asyncio.gather(*(asyncio.to_thread(asyncio.run, alone()) for _ in range(4)))
@@ -77,7 +79,7 @@ def seconds_for(texts: list[str], url: str, concurrency: int) -> float:
             *(judge.compute_score("mimic_icd", text, "I214", INFO, **options) for text in texts)
         )
         spent = time.perf_counter() - began
-        await judge_client.close()
+        await llm_server.close()
         assert all(result["reward_error"] == 0 for result in results)
         return spent
 
@@ -110,7 +112,7 @@ def test_the_judge_adds_no_time_to_completions_that_need_none(capsys):
             longest = max(longest, time.perf_counter() - began)
         assert not waiting.done()
         await waiting
-        await judge_client.close()
+        await llm_server.close()
         return longest
 
     with other_process("--delay", 0.5) as url:

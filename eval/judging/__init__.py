@@ -1,0 +1,1 @@
+"""What eval.judge_check asks a judge, and what it makes of the grades."""
