@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from recipes.launcher.paper_check import row_of
+from common.papers import row_of
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 README = (ROOT / "README.md").read_text()
@@ -21,7 +21,7 @@ COMMANDS = sorted(
     if 'if __name__ == "__main__":' in file.read_text()
 )
 
-READERS_OWN = "recipes/drg_sapphire/mine.yaml"
+READERS_OWN = "recipes/own/mine.yaml"
 
 
 def blocks(language: str) -> list[str]:
@@ -69,7 +69,7 @@ def test_every_row_that_a_readme_names_exists() -> None:
 
 
 def test_launched_recipes_exist() -> None:
-    names = set(re.findall(r"launch\.sh (\w+/\w+)", ALL)) - {"drg_sapphire/mine"}  # the reader's own
+    names = set(re.findall(r"launch\.sh (\w+/\w+)", ALL)) - {"own/mine"}  # the reader's own
     assert names and all((ROOT / "recipes" / f"{name}.yaml").exists() for name in names)
 
 
@@ -80,7 +80,7 @@ def test_the_readme_is_short() -> None:
 def test_the_example_of_a_recipe_passes_the_check(world: World, copy: Path, tmp_path: Path) -> None:
     def check(example: str) -> CompletedProcess[str]:
         (copy / READERS_OWN).write_text(example)
-        words = ("recipes.check", "drg_sapphire/mine", "hardware=cpu")
+        words = ("recipes.check", "own/mine", "hardware=cpu")
         return run_process(*words, cwd=copy, **world.environment(tmp_path))
 
     done = check(blocks("yaml")[0])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import record
 from common.commands import UserError
 
 SMOOTHED = 50  # steps, as in the papers' curves
@@ -83,21 +84,11 @@ def read_training(name: str, folder: Path) -> Training:
     }
     if not any(curves.values()):
         raise UserError(f"{path} has no training step yet; wait for the first one or leave the run out")
-    return Training(name, folder, _about(folder / "run.json"), curves)
+    return Training(name, folder, record.read(folder), curves)
 
 
 def _logged(row: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
     return next((float(row[key]) for key in keys if isinstance(row.get(key), int | float)), None)
-
-
-def _about(path: Path) -> Mapping[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged; restore the file") from error
-    return found if isinstance(found, dict) else {}
 
 
 def smoothed(values: list[float]) -> list[float] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.launcher.paper_check import paper_rows, row_of
+from common.papers import paper_rows, row_of
 from recipes.launcher.stages import stages
 from tests.conftest import ROOT, World, assert_refused, run_process
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from common.processes import adopt_orphans, end_descendants
 from recipes.launcher import watch
-from recipes.launcher.watch import Watch, adopt_orphans, end_descendants
+from recipes.launcher.watch import Watch
 
 pytestmark = pytest.mark.alone
 

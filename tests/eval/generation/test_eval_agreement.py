@@ -9,6 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from common import record
 from data_prep import parquet, prompts
 from eval.generation import parts
 from eval.generation.engines import prompt_tokens
@@ -97,7 +98,7 @@ def test_verls_validation_accuracy_is_our_pass_at_1_on_the_same_samples(world, t
         for case, found in ((cases[prompt], found) for prompt, found in samples.items())
     ]
     parts.add(out, pa.Table.from_pylist(rows), made_with)
-    parts.write_run(out, {"settings": made_with, "prompts": CASES, "finished": True})
+    record.write(out, settings=made_with, prompts=CASES, finished=True)
     done = command("eval.score", "--generations", out)
     assert done.returncode == 0, done.stderr
     ours = {name: row["value"] for name, row in scores_of(out)["metrics"].items()}
