@@ -87,11 +87,12 @@ def nearest(code: str, n: int = 3) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def read_codes(path: str) -> frozenset[str]:
-    """The codes in a file: the first word of every line, with or without dot."""
-    with open(
-        str(path), encoding="utf-8", errors="replace"
-    ) as file:  # a number would be taken for an open file, and closed
+def read_codes(path: str | None) -> frozenset[str]:
+    """The codes in a file, if one is given: the first word of every line, with or without dot."""
+    if not path:
+        return NONE
+    # as a text: a number would be taken for an open file, and closed
+    with open(str(path), encoding="utf-8", errors="replace") as file:
         words = [line.replace(",", " ").split(None, 1)[:1] for line in file]
     codes = frozenset(normalise(word[0]) for word in words if word)
     wrong = next((code for code in sorted(codes) if not looks_like_code(code)), None)

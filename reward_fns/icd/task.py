@@ -28,8 +28,7 @@ _END = 0.8  # an oracle reasoning may name its code in the last fifth
 
 
 def _extra(scope: Scope) -> frozenset[str]:
-    path = scope.files.get("extra_codes")
-    return icd10.read_codes(path) if path else icd10.NONE
+    return icd10.read_codes(scope.files.get("extra_codes"))
 
 
 def _read(scored: Score, gold: str, scope: Scope) -> dict[str, float]:
