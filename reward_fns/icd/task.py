@@ -144,7 +144,6 @@ TASK = Task(
     ),
     valid="an ICD-10-CM code that exists",
     read=_read,
-    canonical=lambda answer: answer,
     maximum=lambda gold: NUMBERS["right_format"] + NUMBERS["outcome_scale"] * (len(only_code(gold)) - 1),
     columns=("recall", "precision", "f1"),
     printed=("accuracy", "precision", "recall", "f1", "f1@gold"),
