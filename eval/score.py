@@ -46,7 +46,7 @@ from reward_fns.task import TASKS
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = parser(__doc__, "python -m eval.score --generations runs/after --against runs/before")
+    p = parser(__doc__)
     p.add_argument("--generations", required=True, help="folder that eval.generate wrote")
     p.add_argument("--out", help="where to write the scores (default GENERATIONS/scores.json)")
     p.add_argument("--against", help="another folder with the same cases: adds the paired difference, this minus that")

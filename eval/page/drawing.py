@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 MARKERS = "osD^v"  # one fewer than colours, so that thirty runs differ
 WIDE, NARROW = 12, 7.4  # inches; the page shows both at about 100 pixels an inch
 
@@ -55,26 +57,17 @@ def _legend(canvas: Any, panel: Any) -> None:
         canvas.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), handlelength=1.6)
 
 
-@dataclass(frozen=True)
-class Point:
-    """A value with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, list[list[Point]]]) -> Any:
+def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, list[list[dict[str, Any]]]]) -> Any:
     """A panel per level; in it a line per run over a few metrics, in percent with intervals."""
     canvas, axes = _panels(len(panels), (WIDE, 3.4))
-    for axis, (title, metrics), at in zip(axes, panels.items(), range(len(panels)), strict=True):
+    for at, (axis, (title, metrics)) in enumerate(zip(axes, panels.items(), strict=True)):
         for i, (name, levels) in enumerate(rows.items()):
             offset = (i - (len(rows) - 1) / 2) * min(0.16, 0.6 / max(1, len(rows)))
-            points = levels[at]
+            value, low, high = 100 * np.array([(cell["value"], *cell["interval"]) for cell in levels[at]]).T
             axis.errorbar(
-                [x + offset for x in range(len(points))],
-                [p.value for p in points],
-                yerr=[[max(0.0, p.value - p.low) for p in points], [max(0.0, p.high - p.value) for p in points]],
+                np.arange(len(value)) + offset,
+                value,
+                yerr=np.maximum(0, [value - low, high - value]),
                 fmt=MARKERS[i % len(MARKERS)] + "-",
                 linewidth=1,
                 elinewidth=1.4,
