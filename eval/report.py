@@ -17,11 +17,12 @@ from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from common.record import command_line
 from eval.page import views
-from eval.page.cases import Texts, pack
+from eval.page.cases import pack
 from eval.page.curves import CURVES, Training, number, read_training, thinned
 from eval.page.data_view import data_views
 from eval.page.lineage import lineage
-from eval.page.runs import Difference, Evaluation, by_task, paired, read_evaluation, text
+from eval.page.runs import Difference, Evaluation, by_task, paired, read_evaluation
+from eval.score import text
 from eval.scoring.samples import named
 from reward_fns.task import TASKS
 
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
     traced = [(each, lineage(each.name, each.run)) for each in evaluations]
-    cases = pack(evaluations, args.cases, Texts(data) if args.embed_notes else None) if args.cases else []
+    cases = pack(evaluations, args.cases, args.embed_notes, data) if args.cases else []
     print(tables(evaluations, differences, trainings))
     from eval.page.render import render
 

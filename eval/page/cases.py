@@ -1,7 +1,7 @@
 """The cases behind the numbers, packed for the report's case browser.
 
-groups = pack(evaluations, most=5000, texts=None)          # answers, verdicts and numbers only
-groups = pack(evaluations, most=5000, texts=Texts(data))   # and notes, completions and how rewards came about
+groups = pack(evaluations, most=5000)                           # answers, verdicts and numbers only
+groups = pack(evaluations, most=5000, texts=True, data=data)    # and notes, completions and how rewards came about
 
 A group is the runs of one task over the same cases. Texts are deflated a few cases at a time: the browser inflates what
 it shows and searches.
@@ -41,30 +41,27 @@ class Group:
     chunks: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Where notes come from: a data file, a folder that holds it, or None for the file that a run names."""
-
-    data: Path | None
-
-    def notes(self, evaluation: Evaluation) -> dict[int, str]:
-        """What the model was shown, by the index of the case."""
-        wanted = evaluation.run["settings"]["data"]
-        place = self.data or Path(wanted["name"])
-        files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place] if place.exists() else []
-        path = next((path for path in files if sha256(path) == wanted["sha256"]), None)
-        if path is None:
-            raise UserError(
-                f"the notes of {evaluation.folder} are in {wanted['name']} (SHA-256 {wanted['sha256'][:12]}), which is "
-                f"not at {place}; give that file or its folder as --data"
-            )
-        table = pq.read_table(path, columns=["prompt", "extra_info"], partitioning=None)
-        prompts = zip(parquet.infos(table, "index"), table["prompt"].to_pylist(), strict=True)
-        return {index: prompt[-1]["content"] for index, prompt in prompts}
+def notes_of(evaluation: Evaluation, data: Path | None) -> dict[int, str]:
+    """What the model was shown, by the index of the case; `data` is the file or a folder that holds it."""
+    wanted = evaluation.run["settings"]["data"]
+    place = data or Path(wanted["name"])
+    files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place] if place.exists() else []
+    path = next((path for path in files if sha256(path) == wanted["sha256"]), None)
+    if path is None:
+        raise UserError(
+            f"the notes of {evaluation.folder} are in {wanted['name']} (SHA-256 {wanted['sha256'][:12]}), which is "
+            f"not at {place}; give that file or its folder as --data"
+        )
+    table = pq.read_table(path, columns=["prompt", "extra_info"], partitioning=None)
+    prompts = zip(parquet.infos(table, "index"), table["prompt"].to_pylist(), strict=True)
+    return {index: prompt[-1]["content"] for index, prompt in prompts}
 
 
-def pack(evaluations: Sequence[Evaluation], most: int, texts: Texts | None) -> list[Group]:
-    """The groups in the order of their first runs; of more than `most` cases a random sample."""
+def pack(evaluations: Sequence[Evaluation], most: int, texts: bool = False, data: Path | None = None) -> list[Group]:
+    """The groups in the order of their first runs; of more than `most` cases a random sample.
+
+    Notes come from `data`, a file or a folder that holds it, or else from where the runs read them.
+    """
     groups: list[list[Evaluation]] = []
     for each in evaluations:
         same = next((group for group in groups if group[0].samples.same_cases(each.samples)), None)
@@ -72,10 +69,10 @@ def pack(evaluations: Sequence[Evaluation], most: int, texts: Texts | None) -> l
             groups.append([each])
         else:
             same.append(each)
-    return [_pack(group, most, texts) for group in groups]
+    return [_pack(group, most, texts, data) for group in groups]
 
 
-def _pack(runs: list[Evaluation], most: int, texts: Texts | None) -> Group:
+def _pack(runs: list[Evaluation], most: int, texts: bool, place_of_notes: Path | None) -> Group:
     samples = runs[0].samples
     total = samples.cases.num_rows
     chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:most])
@@ -103,7 +100,7 @@ def _pack(runs: list[Evaluation], most: int, texts: Texts | None) -> Group:
         "cases": rows,
         "labels": list(labels),
     }
-    chunks = list(_chunks(runs, chosen, texts)) if texts else []
+    chunks = list(_chunks(runs, chosen, place_of_notes)) if texts else []
     return Group(data["title"], total, data, chunks)
 
 
@@ -124,8 +121,8 @@ def _numbers(run: Evaluation, chosen: np.ndarray, place: Any, known: list[str]) 
     ]
 
 
-def _chunks(runs: list[Evaluation], chosen: np.ndarray, texts: Texts) -> Iterator[str]:
-    notes = texts.notes(runs[0])
+def _chunks(runs: list[Evaluation], chosen: np.ndarray, data: Path | None) -> Iterator[str]:
+    notes = notes_of(runs[0], data)
     cases = runs[0].samples.cases.take(chosen).select(["index", "ground_truth"])
     wanted = set(cases["index"].to_pylist())
     said = [(run, run.samples.completions(wanted)) for run in runs]

@@ -8,7 +8,7 @@ Text reaches the page escaped (Jinja) or as JSON that the case browser puts into
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.drawing import Palette
 from eval.page.figures import DARK, LIGHT, Figure
-from eval.page.runs import Difference, Evaluation, by_task, text
+from eval.page.runs import Difference, Evaluation, by_task
+from eval.score import text
 from eval.scoring.measure import measures
 from reward_fns.task import TASKS, Task
 
 HERE = Path(__file__).parent / "static"
-SURFACES = {"light": ("#fbfbfa", "#ffffff"), "dark": ("#15181b", "#1c2024")}
 
 
 def render(
@@ -56,7 +56,8 @@ def render(
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),
         everything=[*evaluations, *trainings],
-        colours=Markup(colours()),
+        light=_colours(LIGHT, "#fbfbfa", "#ffffff"),
+        dark=_colours(DARK, "#15181b", "#1c2024"),
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -141,14 +142,7 @@ def _json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def colours() -> str:
-    """The page's colours as CSS variables, those of the figures among them, for light and dark."""
-
-    def block(palette: Palette, surfaces: Iterable[str]) -> str:
-        paper, card = surfaces
-        values = {"paper": paper, "card": card, "ink": palette.ink, "soft": palette.soft, "line": palette.line}
-        values |= {"accent": palette.series[0]} | {f"series-{i}": c for i, c in enumerate(palette.series, 1)}
-        return ":root { " + " ".join(f"--{name}: {value};" for name, value in values.items()) + " }"
-
-    dark = block(DARK, SURFACES["dark"])
-    return f"{block(LIGHT, SURFACES['light'])}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
+def _colours(palette: Palette, paper: str, card: str) -> dict[str, str]:
+    """The page's colours by the names of their CSS variables, those of the figures among them."""
+    found = {"paper": paper, "card": card, "ink": palette.ink, "soft": palette.soft, "line": palette.line}
+    return found | {"accent": palette.series[0]} | {f"series-{i}": c for i, c in enumerate(palette.series, 1)}

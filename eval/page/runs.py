@@ -98,9 +98,3 @@ def by_task(some: Sequence[Any]) -> dict[str, list[Any]]:
     """Evaluations or differences by their tasks, in the order of tables."""
     found = {task: [each for each in some if each.samples.task.key == task] for task in TASKS}
     return {task: each for task, each in found.items() if each}
-
-
-def text(cell: dict[str, Any], sign: str = "", scale: float = 100, digits: int = 1) -> str:
-    """A metric as `value [low, high]`, in percent."""
-    low, high = (f"{scale * bound:{sign}.{digits}f}" for bound in cell["interval"])
-    return f"{scale * cell['value']:{sign}.{digits}f} [{low}, {high}]"

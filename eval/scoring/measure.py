@@ -155,27 +155,29 @@ def groups(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> 
             grouped[group.key] = _classes(samples, task.level(group.key), bootstrap)
         else:
             of = {gold: group.of(gold) for gold in set(golds)}
-            columns = np.column_stack([found[name].estimate.cases for name in names])
-            grouped[group.key] = _grouped(columns, names, [of[gold] for gold in golds], samples.patients, bootstrap)
+            values = {name: found[name].estimate.cases for name in names}
+            grouped[group.key] = _grouped(values, [of[gold] for gold in golds], samples.patients, bootstrap)
     return grouped
 
 
 def _grouped(
-    columns: np.ndarray, names: list[str], of: list[str], patients: np.ndarray, bootstrap: Bootstrap
+    values: dict[str, np.ndarray], of: list[str], patients: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, Any]:
     from scipy.sparse import csr_array
 
     known, group, sizes = np.unique(of, return_inverse=True, return_counts=True)
-    (cases, width), wide = columns.shape, len(known) * columns.shape[1]
-    entries = np.repeat(np.arange(cases), width), (group[:, None] * width + np.arange(width)).ravel()
+    columns, width = np.column_stack(list(values.values())), len(values)
+    # A column of the sparse tables for every metric of every group; a case has entries in those of its own.
+    entries = np.repeat(np.arange(len(of)), width), (group[:, None] * width + np.arange(width)).ravel()
     above, below = (
-        csr_array((values.ravel(), entries), shape=(cases, wide)) for values in (columns, np.ones(columns.shape))
+        csr_array((data.ravel(), entries), shape=(len(of), len(known) * width))
+        for data in (columns, np.ones(columns.shape))
     )
     cells = [estimate.cell() for estimate in ratios(above, below, patients, bootstrap)]
     return {
         str(known[i]): {
             "cases": int(sizes[i]),
-            "metrics": dict(zip(names, cells[i * width : (i + 1) * width], strict=True)),
+            "metrics": dict(zip(values, cells[i * width : (i + 1) * width], strict=True)),
         }
         for i in np.argsort(-sizes, kind="stable")
     }
