@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common import record
 from common.commands import UserError
 from data_prep import parquet
 from eval.generation import parts
@@ -31,7 +32,7 @@ SETTINGS = {
 def generations(folder: Path, rows: list[dict]) -> Path:
     """A folder as eval.generate leaves it."""
     folder.mkdir()
-    parts.write_run(folder, {"settings": SETTINGS, "prompts": len(rows), "finished": True})
+    record.write(folder, settings=SETTINGS, prompts=len(rows), finished=True)
     parts.add(folder, pa.Table.from_pylist(rows, schema=parts.SCHEMA), SETTINGS)
     return folder
 
