@@ -1,7 +1,7 @@
 """How sure a number is: intervals by a bootstrap over patients, and the comparison of two runs.
 
     bootstrap = Bootstrap(draws=1000, seed=0)
-    estimate = mean(values, patients, bootstrap)      # values: one per case
+    (estimate,) = means(values, patients, bootstrap)  # values: a column, one per case
     estimate.value, estimate.interval()
     difference(estimate, other).interval()            # the same seed drew the same patients for both
 
@@ -97,11 +97,6 @@ def number(names: Array) -> tuple[int, Array]:
 def means(columns: Array, patients: Array, bootstrap: Bootstrap) -> list[Estimate]:
     """The mean of every column of (cases, M)."""
     return ratios(columns, np.ones((len(columns), 1)), patients, bootstrap, keep=True)
-
-
-def mean(values: Array, patients: Array, bootstrap: Bootstrap) -> Estimate:
-    """The mean of one value per case."""
-    return means(values[:, None].astype(float), patients, bootstrap)[0]
 
 
 def ratios(above: Array, below: Array, patients: Array, bootstrap: Bootstrap, keep: bool = False) -> list[Estimate]:
