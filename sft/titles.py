@@ -1,6 +1,6 @@
 """The 28 questions by which DRG-Sapphire teaches the titles: all 757, each of the 25 MDCs, and those in no MDC.
 
-    python -m sft.titles    # prints them
+python -m sft.titles    # prints them
 """
 
 from common.commands import parser, run

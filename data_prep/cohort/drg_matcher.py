@@ -19,10 +19,11 @@ from reward_fns.drg.ms_drg import Drg
 
 CUT = 70  # a description this long may end before its title does: systems cut at 75, and commas may be gone since
 MOST, MARGIN = 0.9, 0.3  # the highest price of a match, and how much more any other title must cost
-LIGHT = frozenset("AND OR OF THE FOR IN TO BY AS".split())  # links that can also stand where the title has none
+# links that can also stand where the title has none
+LIGHT = frozenset(["AND", "OR", "OF", "THE", "FOR", "IN", "TO", "BY", "AS"])
 LINKS = dict.fromkeys(LIGHT, 0.02) | dict.fromkeys(("WITH", "WITHOUT", "EXCEPT"), 0.2)
-VAGUE = frozenset("DISORDERS DISORDER DISEASE DISEASES DIAGNOSES DIAGNOSIS PROCEDURES PROCEDURE SYSTEM TRACT TISSUE "
-                  "CONDITION @OR".split())  # fmt: skip
+VAGUE = frozenset(["DISORDERS", "DISORDER", "DISEASE", "DISEASES", "DIAGNOSES", "DIAGNOSIS", "PROCEDURES", "PROCEDURE",
+                   "SYSTEM", "TRACT", "TISSUE", "CONDITION", "@OR"])  # fmt: skip
 NEVER = frozenset(["CCMCC", "MCC", "CC", "NON"])
 STATUSES = frozenset([("CCMCC",), ("MCC",), ("CC",)])
 ALIKE = {"9+": "EXTENSIVE", "DX": "DIAGNOSIS", "FX": "FRACTURE"}
