@@ -111,7 +111,6 @@ def main(argv: list[str] | None = None) -> None:
     counts = {"train": len(train), "test": len(test), "titles": len(np.unique(cases.label))}
     counts |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
     kept.facts["counts"] = preparation.compare(counts, PAPER)
-    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
     with preparation.written(options.out / "drg", "mimic_drg", cases, files, loaded) as folder:
         titles.write_review(folder / drg_cohort.REVIEW)
     preparation.say_where(options.out / "drg", {"training": len(train), "test": len(test)}, kept)

@@ -12,7 +12,6 @@ import logging
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -33,11 +32,6 @@ _SECTION = re.compile(r"C\.\s*Chapter-\s?Specific Coding Guidelines", re.IGNOREC
 _CHAPTER = re.compile(r"(\d{1,2})\s?\.\s*Chapter\s+(\d{1,2})\s*:\s*(.*)", re.IGNORECASE)
 _END = re.compile(r"Section II\s*[.:]", re.IGNORECASE)
 _LETTERED = re.compile(r"^a\s?[.)]\s", re.MULTILINE)
-
-
-class Chapter(NamedTuple):
-    title: str
-    text: str
 
 
 def read(pdf: Path) -> list[str]:
@@ -66,7 +60,7 @@ def fiscal_year(lines: list[str], pdf: Path) -> int:
     return int(found[1])
 
 
-def chapters(lines: list[str], pdf: Path) -> dict[int, Chapter]:
+def chapters(lines: list[str], pdf: Path) -> dict[int, dict[str, str]]:
     """Every chapter's title and guideline, or a UserError that names the heading that is not where it should be."""
     body = [line for line in lines if not _RUNNING.fullmatch(line) and not _CONTENTS.search(line)]
     # the last occurrence: a heading of the contents that takes two lines ends without a page number
@@ -86,14 +80,12 @@ def chapters(lines: list[str], pdf: Path) -> dict[int, Chapter]:
     return {number: _chapter(body[places[number - 1] : places[number]]) for number in range(1, CHAPTERS + 1)}
 
 
-def _chapter(lines: list[str]) -> Chapter:
-    heading = _CHAPTER.match(lines[0])
-    assert heading is not None
-    title, below = heading[3], lines[1:]
+def _chapter(lines: list[str]) -> dict[str, str]:
+    title, below = lines[0].partition(":")[2], lines[1:]
     while below and title.count("(") > title.count(")"):  # the heading goes on in the next line
         title, below = f"{title} {below[0]}", below[1:]
     text = "\n".join(below)
-    return Chapter(title.strip(), text if _LETTERED.search(text) else "")
+    return {"title": title.strip(), "text": text if _LETTERED.search(text) else ""}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -112,12 +104,11 @@ def main(argv: list[str] | None = None) -> None:
             f"{pdf} is the guideline of FY {year}, not FY {given.year}; --year {year} takes it all the same"
         )
     found = chapters(lines, pdf)
-    content = {"year": year, "source": pdf.name, "sha256": sha256(pdf)}
-    content |= {"chapters": {number: chapter._asdict() for number, chapter in found.items()}}
+    content = {"year": year, "source": pdf.name, "sha256": sha256(pdf), "chapters": found}
     with whole_file(given.out) as made:
         made.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for number, chapter in found.items():
-        print(f"{number:>2}  {len(chapter.text):>7,} characters  {chapter.title}")
+        print(f"{number:>2}  {len(chapter['text']):>7,} characters  {chapter['title']}")
     print(given.out)
 
 

@@ -139,7 +139,6 @@ def main(argv: list[str] | None = None) -> None:
     counts = {"cases": len(cases.label), **{name: len(part) for name, part in parts.items()}}
     counts |= {"codes": len(codes), "categories": len(levels["category"]) - 1, "chapters": len(levels["chapter"])}
     kept.facts["counts"] = preparation.compare(counts, PAPER)
-    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
     with preparation.written(options.out / "icd", "mimic_icd", cases, parts, loaded, parquet.ICD) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")

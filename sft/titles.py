@@ -29,7 +29,7 @@ def questions() -> list[Example]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser(__doc__).parse_args(argv)
+    parser(__doc__, "python -m sft.titles").parse_args(argv)
     for example in questions():
         print(f"{example.prompt[0]['content']}\n{example.completion}\n")
 

@@ -84,13 +84,13 @@ def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> tupl
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> rows.Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
-        coded, number = drgs(hosp, titles, kept)
+        coded, numbers = drgs(hosp, titles, kept)
         hadm_id, subject_id, texts = courses(batches, rules, kept)
     order = np.argsort(coded, kind="stable")  # the rows of an admission stay in file order
     first, end = (np.searchsorted(coded[order], hadm_id, side) for side in ("left", "right"))
     each = end - first
     at = np.repeat(np.arange(len(each)), each)
-    number = number[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
+    number = numbers[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
     kept.step("join on hadm_id", len(each), len(at), "no MS-DRG for the admission (one with two counts twice)")
     frequent = np.bincount(number, minlength=1)[number] >= MIN_CASES
     kept.step("cases of the title", len(at), int(frequent.sum()), f"title with fewer than {MIN_CASES} cases")

@@ -54,7 +54,7 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Load
 def divided(
     split: splits.Split, cases: rows.Cohort, shares: dict[str, int], note: Path, kept: manifest.Manifest
 ) -> dict[str, np.ndarray]:
-    """Row numbers of every split."""
+    """Row numbers of every split; the manifest has the labels of each."""
     parts, said = split(cases.label, cases.subject_id, tuple(shares.values()))
     for sentence in said:
         kept.say(f"{(', ' if len(shares) > 2 else ' and ').join(shares)}: {sentence}")
@@ -63,6 +63,7 @@ def divided(
         raise UserError(
             f"{len(cases.label)} cases of {note} are too few: the {empty[0]} split is empty; give more notes"
         )
+    kept.facts["labels"] = {name: cases.counts(part) for name, part in named.items()}
     return named
 
 
