@@ -21,6 +21,7 @@ from reward_fns import explain
 from reward_fns.drg import reward as drg
 from reward_fns.task import TASKS, Check, Measure, Task
 from sft.tracing import quality, requests
+from sft.tracing.settings import Settings
 from sft.training import examples
 from tests.support.fruit import GOLDS, fruit
 
@@ -125,11 +126,11 @@ def _source(data: Path) -> Any:
 
 
 def test_a_toy_task_has_traces_and_explanations(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    limits = quality.Limits(least=3)
+    wanted = Settings(task="fruit", style="plain", least_words=3)
     written = task.completion(REASONING, "dark red")
-    assert quality.fault(task, "plain", written, "stop", "dark red", "", limits) == ""
+    assert quality.fault(wanted, written, "stop", "dark red", "") == ""
     shouted = task.completion(REASONING.upper(), "dark red")
-    assert quality.fault(task, "plain", shouted, "stop", "dark red", "", limits) == "shouts"
+    assert quality.fault(wanted, shouted, "stop", "dark red", "") == "shouts"
     assert quality.reasons(task)["shouts"] == "shouts"
     (asked,) = requests.chat(task, "plain", prompts.messages("fruit", "a plum"), "dark blue")
     assert "Look at it first." in asked["content"] and "a plum" in asked["content"] and "{" not in asked["content"]

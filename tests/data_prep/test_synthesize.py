@@ -18,6 +18,7 @@ from reward_fns import drg, icd
 from reward_fns.drg import ms_drg
 from reward_fns.task import TASKS
 from sft.tracing import quality
+from sft.tracing.settings import Settings
 from tests.conftest import assert_refused, run_command, run_process
 
 NOTES = 1000
@@ -245,7 +246,7 @@ def test_icd_traces_give_the_code_at_their_end_only_and_overlook_details(mimic: 
         gold, reasoning = row["ground_truth"], row["reasoning"]
         task = TASKS["icd"]
         written = task.completion(reasoning, row["answer"])
-        assert quality.fault(task, "oracle", written, "stop", row["answer"], "", quality.Limits()) == ""
+        assert quality.fault(Settings(task="icd", style="oracle"), written, "stop", row["answer"], "") == ""
         score = icd.compute_score("mimic_icd", written, gold)
         assert score["acc"] == row["accepted"] and score["format"] == 1.0
         assert row["accepted"] or row["answer"] in usual
