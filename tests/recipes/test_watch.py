@@ -12,8 +12,6 @@ import pytest
 from recipes.launcher import watch
 from recipes.launcher.watch import Watch, adopt_orphans, end_descendants
 
-pytestmark = pytest.mark.alone
-
 WORKER = "import setproctitle, time; setproctitle.setproctitle({title!r}); print('up', flush=True); time.sleep(600)"
 BUSY = "import setproctitle; setproctitle.setproctitle({title!r}); print('up', flush=True)\nwhile True: pass"
 
