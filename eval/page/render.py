@@ -58,13 +58,8 @@ def render(
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         commit=commit(),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        columns=views.columns,
-        sampling=sampling,
         curves=CURVES,
-        thinned=thinned,
-        number=number,
-        about=about,
-        text=text,
+        **{each.__name__: each for each in (views.columns, sampling, thinned, number, about, text)},
         **shown,
     )
 

@@ -72,12 +72,11 @@ class Estimate:
     draws: Array
     n: int  # cases
     cases: Array | None = None  # the values per case, where the estimate is their mean
-    normal: bool = False  # interval from the standard deviation of the draws, not from their percentiles
-    bounds: tuple[float, float] = (-np.inf, np.inf)
+    bounds: tuple[float, float] | None = None  # given: the interval is from the draws' deviation, not percentiles
 
     def interval(self) -> list[float]:
         """The 95 % interval."""
-        if not self.normal:
+        if self.bounds is None:
             return percentiles(self.draws[:, None])[:, 0].tolist()
         wide = NORMAL * float(np.nanstd(self.draws))
         low, high = self.bounds
@@ -143,10 +142,8 @@ def difference(this: Estimate, that: Estimate) -> dict[str, Any]:
     The test is McNemar's exact one where values are 0 or 1: among the cases whose values differ, is each direction
     equally likely?
     """
-    low, high = this.bounds
-    both = Estimate(
-        this.value - that.value, this.draws - that.draws, this.n, None, this.normal, (low - high, high - low)
-    )
+    bounds = this.bounds and (this.bounds[0] - this.bounds[1], this.bounds[1] - this.bounds[0])
+    both = Estimate(this.value - that.value, this.draws - that.draws, this.n, bounds=bounds)
     row = both.cell() | {"n": both.n, "better": None, "worse": None, "p": None}
     if this.cases is None or that.cases is None:
         return row
