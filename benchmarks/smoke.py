@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,9 @@ def overrides_of(recipe: str) -> tuple[str, ...]:
     return (*words, *still) if updates(compose(recipe)) > 1 else words
 
 
-@cache
-def code() -> str:
+def code(place: Path = RECIPES.parent) -> str:
     """A hash of the code that a run depends on."""
-    files = sorted({file for pattern in CODE for file in RECIPES.parent.glob(pattern)})
+    files = sorted({file for pattern in CODE for file in place.glob(pattern)})
     return hashlib.sha256(" ".join(f"{file.name} {sha256(file)}" for file in files).encode()).hexdigest()
 
 
