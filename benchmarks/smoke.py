@@ -72,7 +72,7 @@ def code() -> str:
 def fingerprint(recipe: str) -> str:
     """The same for two recipes that would do the same on a CPU, and for one until it or the code changes."""
     config = unresolved(compose(recipe, overrides_of(recipe)))
-    start = config.pop("study")  # which models and names it chooses; a CPU run has but one model
+    start = config.pop("study", {})  # which models and names it chooses; a CPU run has but one model
     return hashlib.sha256(
         json.dumps([config, start.get("rl"), code()], sort_keys=True, default=str).encode()
     ).hexdigest()

@@ -25,7 +25,7 @@ HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
 def fingerprint(recipe: str, overrides: list[str]) -> str:
     """Eight digits for what a run trains: its composed configuration without places and hardware."""
     config = unresolved(compose(recipe, [item for item in overrides if not item.startswith(HARDWARE)]))
-    config.pop("places")
+    config.pop("places", None)
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 

@@ -11,7 +11,7 @@ import simple_icd_10_cm
 
 from data_prep import parquet
 from data_prep.cohort import admission, sections, splits
-from data_prep.cohort.drg_titles import match
+from data_prep.cohort.drg_titles import Titles
 from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
 from reward_fns import drg, icd
@@ -100,11 +100,11 @@ def test_the_quirks_of_the_real_files_are_there(mimic: Path) -> None:
 def test_descriptions_are_shorthand_and_a_few_are_no_v34_title(mimic: Path) -> None:
     raw = [row for row in rows(mimic, "hosp/drgcodes.csv.gz") if row["drg_type"].strip() == "HCFA"]
     exact = sum(row["description"] in ms_drg.BY_TITLE for row in raw) / len(raw)
-    unmapped = sum(match(row["description"]) is None for row in raw) / len(raw)
+    unmapped = sum(Titles().find(row["description"]) is None for row in raw) / len(raw)
     assert exact < 0.5
     assert 0.005 <= unmapped <= 0.06
     for row in raw:
-        drg_found = match(row["description"])
+        drg_found = Titles().find(row["description"])
         assert drg_found is None or drg_found.number == row["drg_code"]
 
 

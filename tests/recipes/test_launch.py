@@ -18,8 +18,6 @@ from benchmarks.proofs import proofs
 from recipes.launcher.compose import compose
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
-pytestmark = pytest.mark.alone
-
 RECIPE = "drg_sapphire/strict"
 BEST = "drg_sapphire/best"  # differs from its base in loss, KL schedule and reward
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "data.val_max_samples=8")
