@@ -108,7 +108,6 @@ class RunFolder:
         )
         if exports:
             with whole_file(self.path / "hf_model") as link:
-                link.unlink()
                 link.symlink_to(os.path.relpath(exports[-1], self.path))
         record.write(self.path, status=status, exit_status=exit_status, cause=cause, ended=record.now())
 
