@@ -42,12 +42,13 @@ def data(task: Task, tmp_path: Path) -> Path:
 
     notes = pa.array([f"fruit number {i}" for i in range(CASES)])
     prompt = prompts.load("fruit")
-    builder = rows.Builder("fruit_colour", prompt, budget.fitted(notes, prompt, None))
-    at = pa.array(range(CASES)).to_numpy()
-    cases = rows.Cases(at, at + 1000, at // 2, at, [GOLDS[i % len(GOLDS)] for i in range(CASES)])
+    at = np.arange(CASES)
+    golds = np.array([GOLDS[i % len(GOLDS)] for i in range(CASES)])
+    cases = rows.Cohort(at + 1000, at // 2, golds, at, notes, str)
+    builder = rows.Builder("fruit_colour", prompt, cases, budget.fitted(notes, prompt, None))
     folder = tmp_path / "data" / "fruit"
     folder.mkdir(parents=True)
-    rows.write_files(folder, builder, {"train": ("train", cases), "test": ("test", cases.slice(0, 30))})
+    rows.write_files(folder, builder, {"train": at, "test": at[:30]})
     facts: dict[str, Any] = {"prompts": prompts.hashes(), "max_prompt_tokens": None, "releases": {}}
     facts |= {"split": {"kind": "none"}, "labels": {}}
     kept = manifest.Manifest("fruit", facts)
