@@ -17,11 +17,11 @@ from recipes.launcher.check_features import check_medcode, check_model_options, 
 from recipes.launcher.compose import base_of, leaves, nearest_key, unresolved, verl_defaults
 
 KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
-MICRO_BATCHES = (
-    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
-    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu",
-    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu",
-)
+MICRO_BATCHES = {  # and what sizes them by tokens instead
+    "actor.ppo_micro_batch_size_per_gpu": "actor.use_dynamic_bsz",
+    "ref.log_prob_micro_batch_size_per_gpu": "ref.log_prob_use_dynamic_bsz",
+    "rollout.log_prob_micro_batch_size_per_gpu": "rollout.log_prob_use_dynamic_bsz",
+}
 
 
 def check_keys(config: DictConfig) -> None:
@@ -58,13 +58,12 @@ def check_values(config: DictConfig) -> None:
         )
     if completions % gpus:
         raise ValueError(f"{completions} completions a step cannot be shared equally by {gpus} devices")
-    for key in MICRO_BATCHES:
-        section, name = key.rsplit(".", 1)
-        size = OmegaConf.select(config, key)
-        prefix = "log_prob_" if name.startswith("log_prob") else ""
-        if size and not OmegaConf.select(config, f"{section}.{prefix}use_dynamic_bsz") and completions // gpus % size:
+    share = completions // gpus
+    for key, dynamic in MICRO_BATCHES.items():
+        size, by_tokens = (OmegaConf.select(config.actor_rollout_ref, each) for each in (key, dynamic))
+        if size and not by_tokens and share % size:
             raise ValueError(
-                f"each device has {completions // gpus} completions a step, no multiple of {key} {size}; "
+                f"each device has {share} completions a step, no multiple of actor_rollout_ref.{key} {size}; "
                 "change data.train_batch_size or that key"
             )
 
