@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.describe import describe
 from data_prep.validate import prepared, read_manifest
 from eval.page import drawing as draw
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 
 LENGTHS = ("median", "p95", "max")
 

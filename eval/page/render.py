@@ -18,7 +18,7 @@ from eval.page import studies, views
 from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.drawing import Palette
-from eval.page.figures import DARK, LIGHT, Figure
+from eval.page.figure import DARK, LIGHT, Figure
 from eval.page.runs import Difference, Evaluation, by_task
 from eval.score import text
 from eval.scoring.measure import measures

@@ -15,7 +15,7 @@ from eval.page import drawing as draw
 from eval.page import runs
 from eval.page.curves import CURVES, Training, smoothed
 from eval.page.drawing import Line
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from eval.page.runs import Evaluation, by_task
 from eval.page.studies import Traced, metric_title, ratios, scaling
 from eval.scoring.measure import natural

@@ -15,7 +15,7 @@ import pyarrow as pa
 from common.files import whole_file
 from common.record import commit, versions
 from eval.page import drawing
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from reward_fns.task import TASKS
 from sft.tracing.quality import reasons
 
