@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 
 import psutil
 
@@ -21,8 +22,11 @@ SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_123
 LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 for "find out the machine's own address"
 
 
+@cache
 def alone() -> dict[str, str]:
     """Environment of a Ray of one machine that answers nobody else, beside `_node_ip_address=LOOPBACK`.
+
+    It must be there before Ray is imported, which reads it once: so it is one for all that a process starts.
 
     What Ray and verl bind to the node's address is on loopback then. Ray's gRPC servers listen on every address
     whatever one says: they ask for a token that only the processes of this run know.

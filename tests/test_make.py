@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 def make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     for name in ("Makefile", "requirements.txt", "requirements-cpu.txt"):
         shutil.copy(ROOT / name, folder)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    given = ("MAKE", "MFLAGS", "ACCEL", "PYTHON", "FRESH")  # of the `make test` that runs this
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(given)}
     return subprocess.run(["make", *words], cwd=folder, env={**clean, **environment}, capture_output=True, text=True)
 
 

@@ -50,7 +50,7 @@ def quiet(log: Path) -> Iterator[TextIO]:
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[Session]:
     """Start a Ray for this command alone, or attach to the one at `address` (`auto` under `ray symmetric-run`)."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"} if address else {"RAY_USAGE_STATS_ENABLED": "0", **alone()}
     import ray
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -80,7 +80,7 @@ def _start(ray, address: str | None, folder: str) -> None:
             return
         # What vLLM leaves behind goes there, too; and Ray's default gives its workers, here the engines, what CPU time
         # everybody else leaves.
-        with _environment(TMPDIR=folder, RAY_worker_niceness="0", **alone()):
+        with _environment(TMPDIR=folder, RAY_worker_niceness="0"):
             ray.init(
                 address="local",
                 _node_ip_address=LOOPBACK,
