@@ -6,16 +6,17 @@
 recipes/README.md says what the keys of a paper.yaml mean; a fault in one is a sentence with the file and the key.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
 
 from common.commands import UserError
-from common.settings import refuse_unknown
+from common.settings import load, refuse_unknown
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 NEEDED = {"paper", "task", "split", "fixed", "tables"}
@@ -106,7 +107,8 @@ class Paper:
 @cache
 def papers() -> dict[str, Paper]:
     """Every paper by its folder, in the order of their titles."""
-    found = sorted((read(file) for file in RECIPES.glob("*/paper.yaml")), key=lambda paper: paper.title)
+    files = (Path(os.path.relpath(file)) for file in RECIPES.glob("*/paper.yaml"))
+    found = sorted(map(read, files), key=lambda paper: paper.title)
     return {paper.folder: paper for paper in found}
 
 
@@ -143,38 +145,33 @@ def find(recipe: str, overrides: list[str]) -> Printed | None:
 
 def read(file: Path) -> Paper:
     """One paper.yaml."""
-    where = "/".join(file.parts[-3:])
-    try:
-        return _paper(yaml.load(file.read_text(encoding="utf-8"), _Loader), file.parent, where)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
-    except (AttributeError, TypeError) as error:  # a list where keys belong, and the like
-        raise UserError(f"{where} is not built as recipes/README.md says: {error}") from error
-
-
-def _paper(said: Any, place: Path, where: str) -> Paper:
-    refuse_unknown(said.keys(), HEADER, where)
+    said = OmegaConf.to_container(load(file, HEADER))
     if lacking := NEEDED - said.keys():
-        raise UserError(f"{where} lacks the key {min(lacking)}")
-    folder, rows, tables = place.name, {}, []
+        raise UserError(f"{file} lacks the key {min(lacking)}")
+    try:
+        return _paper(said, file)
+    except (AttributeError, TypeError) as error:  # a list where keys belong, and the like
+        raise UserError(f"{file} is not built as recipes/README.md says: {error}") from error
+
+
+def _paper(said: dict[str, Any], file: Path) -> Paper:
+    folder, rows, tables = file.parent.name, {}, []
     for name, table in said["tables"].items():
-        refuse_unknown(table.keys(), {*CAPTIONS, "columns", "rows"}, f"{where}: {name}")
+        refuse_unknown(table.keys(), {*CAPTIONS, "columns", "rows"}, f"{file}: {name}")
         columns, printed = table.get("columns") or said.get("columns", ()), []
         for key, row in table.get("rows").items():
-            id, there = f"{name}/{key}", f"{where}: {name}/{key}"
-            refuse_unknown(row.keys(), MADE | PRINTED, there)
+            id, where = f"{name}/{key}", f"{file}: {name}/{key}"
+            refuse_unknown(row.keys(), MADE | PRINTED, where)
+            for other in (row[key] for key in ("after", "teacher", "same") if key in row):
+                if f"{folder}/{other}" not in rows:
+                    raise UserError(f"{where} needs {other}, which is no row above it")
             if "same" not in row:
-                rows[f"{folder}/{id}"] = _row(id, row, said["fixed"], place, there)
+                rows[f"{folder}/{id}"] = _row(id, row, said["fixed"], file.parent, where)
             if "printed" in row:
-                printed.append(_printed(id, row, columns, folder, there))
+                printed.append(_printed(id, row, columns, folder, where))
         if printed:
             about = (said["task"], said["paper"], folder, said.get("url"), *(table.get(key) for key in CAPTIONS))
             tables.append(Table(name, *about, tuple(columns), tuple(printed)))
-    needed = [(row.id, other) for row in rows.values() for other in (row.after, row.teacher) if other]
-    needed += [(row.id, f"{folder}/{row.same}") for table in tables for row in table.rows if row.same]
-    for id, other in needed:
-        if other not in rows:
-            raise UserError(f"{where}: {id} needs {other}, which is no row")
     stated = {}
     for kind in KINDS:
         own = said.get(kind, {})
@@ -204,13 +201,3 @@ def _printed(id: str, said: dict[str, Any], columns: Sequence[str], folder: str,
     options = tuple(option for option in said.get("options", ()) if recipe and not option.startswith("hardware="))
     about = (said.get(key) for key in ("note", "share", "sft_cases", "same"))
     return Printed(id, said.get("run", id), values, recipe, options, *about)
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a key that stands twice, where PyYAML lets the last one win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"{twice} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)

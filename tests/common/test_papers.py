@@ -28,12 +28,16 @@ FAULTS = [
         "needs recipes/drg_sapphire/eval/cool.yaml",
     ),
     ("{<<: *sft_50, run: SFT only,", "{run: SFT only,", "table2/50/sft names no recipe, no sft and no start"),
-    ("      no_kl: ", "      strict: ", "strict stands twice"),
+    ("      no_kl: ", "      strict: ", "found duplicate key strict"),
     ("[39.8, 42.4, ", "[42.4, ", "table1/no_kl: printed has 8 numbers for 9 columns"),
-    ("after: table2/75/best}", "after: table2/75/beast}", "needs drg_sapphire/table2/75/beast, which is no row"),
-    ("      no_kl: {", "      no_kl: [", "cannot be read"),
-    ("tables:\n", "tables: [1, 2]\nshared:\n", "stands twice"),
-    ("usual: {sft_share: cold, model: qwen2.5-7b-instruct}\n", "usual: {}\nfixed: [1]\n", "fixed stands twice"),
+    (
+        "after: table2/75/best}",
+        "after: table2/75/beast}",
+        "_remove_hard needs table2/75/beast, which is no row",
+    ),
+    ("      no_kl: {", "      no_kl: [", "is no YAML"),
+    ("tables:\n", "tables: [1, 2]\nshared:\n", "duplicate key shared"),
+    ("usual: {sft_share: cold, model: qwen2.5-7b-instruct}\n", "usual: {}\nfixed: [1]\n", "duplicate key fixed"),
 ]
 
 
@@ -46,14 +50,24 @@ def test_a_fault_is_named(tmp_path: Path, text: str, fault: str, said: str) -> N
     (folder / "paper.yaml").write_text(before.replace(text, fault, 1))
     with pytest.raises(UserError) as error:
         read(folder / "paper.yaml")
-    assert str(error.value).startswith("recipes/drg_sapphire/paper.yaml") and said in str(error.value), error.value
+    assert str(error.value).startswith(str(folder / "paper.yaml")) and said in str(error.value), error.value
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a list\n", "tables\n", "{paper: x, task: y, split: z, fixed: {}, tables: [1]}"]
+    ("text", "said"),
+    [
+        ("", "lacks the key fixed"),
+        ("- a list\n", "holds no keys"),
+        ("{paper: x, task: y, split: z, fixed: {}, tables: [1]}", "is not built as recipes/README.md says"),
+        ("{paper: x, task: y, split: z, fixed: {}, tables: {a: [1]}}", "is not built as recipes/README.md says"),
+        (
+            "{paper: x, task: y, split: z, fixed: {}, tables: {a: {source: b}}}",
+            "is not built as recipes/README.md says",
+        ),
+    ],
 )
-def test_another_shape_is_named(tmp_path: Path, text: str) -> None:
+def test_another_shape_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "paper.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"paper.yaml is not built as recipes/README.md says"):
+    with pytest.raises(UserError, match=rf"paper.yaml {said}"):
         read(tmp_path / "paper.yaml")
