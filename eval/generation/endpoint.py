@@ -138,10 +138,8 @@ class Endpoint(Source):
             return "vllm" in owners.values()
         if fault.status in (403, 404):
             return False  # not every server lists its models
-        if fault.status == 401:
-            raise UserError(f"{url} does not take the key (HTTP 401); check --api-key-env")
         if fault.status:
-            raise UserError(f"{url} answers with {fault}; check --endpoint")
+            raise UserError(f"{url} answers with {fault}; check --endpoint and --api-key-env")
         raise UserError(f"{url} cannot be reached ({fault}); start it or check --endpoint")
 
 
@@ -154,6 +152,8 @@ def read_samples(answer: bytes) -> tuple[list[Sample], dict[str, int]]:
         texts = [_text(choice["message"]) for choice in choices]
         counts = [len(choice.get("token_ids") or ()) for choice in choices]
         reasons = [choice.get("finish_reason") or "stop" for choice in choices]
+        if not choices:
+            raise LookupError
         if not any(counts):
             counts = _shared(tokens.get("completion_tokens", 0), [len(text) for text in texts])
         return list(zip(texts, counts, reasons, strict=True)), tokens

@@ -18,7 +18,9 @@ from reward_fns.icd import icd10, tabular
 
 def symptoms(code: str, path: str | None) -> str:
     """The description of the code or of the nearest code above it that has one."""
-    known, code = read_symptoms(path) if path else {}, _listed(code)
+    if not path:
+        return ""
+    known, code = read_symptoms(path), _listed(code)
     return next((known[code[:end]] for end in range(len(code), 2, -1) if known.get(code[:end])), "")
 
 
