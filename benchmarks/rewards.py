@@ -104,7 +104,7 @@ def rewards(task: str) -> dict[str, Reward]:
     own = {
         f"{matching} {accuracy}": partial(drg.compute_score, "mimic_drg", matching=matching, accuracy=accuracy)
         for matching in drg.MATCHING
-        for accuracy in drg.ACCURACY
+        for accuracy in drg.SCHEMES
     }
     return {**own, "plain": published_plain.drg_score}
 

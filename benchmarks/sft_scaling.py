@@ -12,6 +12,7 @@ import json
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from common.commands import UserError, parser, run
 from common.files import whole_file
 from common.record import commit
 from data_prep import parquet
+from eval.page import drawing
+from eval.page.drawing import Series
+from eval.page.figures import Figure
 from sft.training.examples import by_case
 
 SIZES = (300, 600, 1200, 2400, 4800)
@@ -53,10 +57,10 @@ def main(argv: list[str] | None = None) -> None:
     found = fit(points) | {"goal": args.goal, "commit": commit(), "epochs": args.epochs}
     with whole_file(out / "scaling.json") as made:
         made.write_text(json.dumps(found, indent=2) + "\n")
-    with whole_file(out / "scaling.svg") as made:
-        _draw(made, found)
+    (drawn,) = _figure(found).save(out, ["svg"])
     with whole_file(out / "report.html") as made:
-        made.write_text(f"<!doctype html><title>SFT scaling</title><pre>{table(found)}</pre>{_svg(out)}\n")
+        svg = "<svg" + drawn.read_text().partition("<svg")[2]
+        made.write_text(f"<!doctype html><title>SFT scaling</title><pre>{table(found)}</pre>{svg}\n")
     print(table(found))
     if not (found["rises"] and points[-1]["pass@1"] >= args.goal):
         sys.exit(1)
@@ -146,30 +150,15 @@ def _run(*words: object) -> None:
         raise UserError(f"`{' '.join(command[1:])}` ended with status {done.returncode}: {last.strip()}")
 
 
-def _draw(path: Path, found: dict[str, Any]) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    points = found["points"]
-    x = [point["cases"] for point in points]
-    y = np.array([point["pass@1"] for point in points])
-    bounds = np.array([point["interval"] for point in points]).T
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    axes.errorbar(x, y, yerr=[y - bounds[0], bounds[1] - y], fmt="o", color="#2b6cb0", capsize=3)
-    axes.plot(x, found["start"] + found["per_doubling"] * np.log2(x), color="#a0aec0", zorder=0)
-    axes.axhline(found["goal"], color="#a0aec0", linestyle=":")
-    axes.set(xscale="log", xlabel="SFT cases", ylabel="Pass@1, percent", title="SFT on synthetic cases", ylim=(0, 100))
-    axes.set_xticks(x, [f"{size:,}" for size in x])
-    axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _svg(out: Path) -> str:
-    return "<svg" + (out / "scaling.svg").read_text().partition("<svg")[2]
+def _figure(found: dict[str, Any]) -> Figure:
+    points, end = found["points"], found["points"][-1]["cases"]
+    x, y = [point["cases"] for point in points], [point["pass@1"] for point in points]
+    bars = [(point["pass@1"] - low, high - point["pass@1"]) for point in points for low, high in [point["interval"]]]
+    line = found["start"], found["per_doubling"] * math.log2(10)
+    goal = Series("goal", [x[0], end], [found["goal"]] * 2, paper=True, fit=(found["goal"], 0))
+    series = [Series("Pass@1, 95 % interval", x, y, paper=False, fit=line, bars=bars), goal]
+    draw = partial(drawing.scaling, series=series, ylabel="Pass@1, percent")
+    return Figure("scaling", "SFT on synthetic cases", "Pass@1 by the number of SFT cases", draw)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from common.commands import UserError, parser, run
 from eval.generation import engines, parts
 from eval.generation.ray_session import vllm_is_for_cpu
 from eval.generation.sources import Source
-from sft.traces import Settings
 from sft.tracing import draws
+from sft.tracing.settings import Settings
 
 READY = "MEDCODE_BENCH_READY"  # environment variable: the file whose time says when the engine was ready
 

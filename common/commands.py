@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
@@ -47,13 +47,18 @@ def fail(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
-def parser(doc: str, example: str) -> argparse.ArgumentParser:
-    """An argument parser whose --help starts with the module's first paragraph and ends with an example."""
+def parser(doc: str, example: str | None = None, **more: Any) -> argparse.ArgumentParser:
+    """An argument parser whose --help starts with the module's first paragraph and ends with an example.
+
+    The example is the first command of the module's text where none is given.
+    """
+    example = example or next(line.strip() for line in doc.splitlines() if line.startswith("    "))
     return argparse.ArgumentParser(
         description=doc.strip().split("\n\n")[0],
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        **more,
     )
 
 

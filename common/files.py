@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -50,3 +51,11 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(module: str) -> Any:
+    """What stands in the YAML file of a module's name, beside it: the words and tables that a module works with."""
+    import yaml  # only where it is needed: the start of data_prep.drg does without it
+
+    with open(Path(module).with_suffix(".yaml"), encoding="utf-8") as file:
+        return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))

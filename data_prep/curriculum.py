@@ -6,8 +6,9 @@
 Beside DATA it writes DATA_without_easy, DATA_without_hard, DATA_without_easy_and_hard, DATA_easy_to_hard and DATA_hard
 (DRG-Sapphire, appendices A.6 and A.7), or DATA_part_1 … DATA_part_N of equal size for staged learning, and
 DATA_curriculum.json or DATA_parts.json with the counts. A prompt whose rewards were all equal is *easy* if all were
-right and *hard* if all were well-formed titles with nothing right. Any other is neither, and so is one that the run
-never drew. Within the order, which the paper leaves open, prompts go by their mean accuracy reward, then as they stood.
+right and *hard* if every answer was valid and earned what the reward pays for one with nothing right. Any other is
+neither, and so is one that the run never drew. Within the order, which the paper leaves open, prompts go by their mean
+accuracy reward, then as they stood.
 """
 
 import json
@@ -17,14 +18,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from common.commands import UserError, existing, parser, run
 from common.files import sha256, whole_file
 from common.record import command_line
 from data_prep import parquet
 from data_prep.writing.manifest import ids_hash
+from reward_fns.drg.reward import NOTHING, SCHEMES, payments
 
-NOTHING_RIGHT = (-0.5, 0.0)  # a valid title without credit: dense and balanced, strict
 COLUMNS = ("step", "index", "score", "accuracy", "acc", "format")
 
 
@@ -36,17 +38,30 @@ class Outcome(NamedTuple):
     mean: float
 
 
-def judge(score: list[float], accuracy: list[float], acc: list[float], format: list[float]) -> Outcome:
-    """Appendix A.6 for one group."""
+def judge(
+    score: list[float], accuracy: list[float], acc: list[float], format: list[float], wrong: frozenset[float]
+) -> Outcome:
+    """Appendix A.6 for one group; `wrong` is what the scheme pays for a valid title with nothing right."""
     equal = len(set(score)) == 1
     return Outcome(
         easy=equal and all(acc),
-        hard=equal and not any(format) and not any(acc) and set(accuracy) <= set(NOTHING_RIGHT),
+        hard=equal and not any(format) and not any(acc) and set(accuracy) <= wrong,
         mean=float(np.mean(accuracy)),
     )
 
 
-def read_outcomes(path: Path) -> dict[int, Outcome]:
+def schemes_of(outcomes: Path, given: str | None) -> list[str]:
+    """The accuracy scheme of a run: as given, as config.yaml beside its outcomes says, else any."""
+    config = outcomes.with_name("config.yaml")
+    if given is None and config.exists():
+        reward = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("reward") or {}
+        given = ((reward.get("custom_reward_function") or {}).get("reward_kwargs") or {}).get("accuracy")
+    if given is not None and given not in SCHEMES:
+        raise UserError(f"the accuracy scheme {given!r} is unknown; there is {', '.join(SCHEMES)}: say --accuracy NAME")
+    return [given] if given else list(SCHEMES)
+
+
+def read_outcomes(path: Path, schemes: list[str]) -> dict[int, Outcome]:
     """The last outcome of every prompt, by its index."""
     remedy = "give the outcomes.parquet of a finished GRPO run"
     existing(path, "the outcomes", remedy)
@@ -57,7 +72,8 @@ def read_outcomes(path: Path) -> dict[int, Outcome]:
     if missing := [name for name in COLUMNS if name not in table.column_names]:
         raise UserError(f"{path} lacks the column {missing[0]}; {remedy} of a DRG recipe")
     rows = sorted(table.select(COLUMNS).to_pylist(), key=lambda row: row["step"])
-    return {row["index"]: judge(row["score"], row["accuracy"], row["acc"], row["format"]) for row in rows}
+    wrong = frozenset().union(*(payments(scheme, NOTHING) for scheme in schemes))
+    return {row["index"]: judge(row["score"], row["accuracy"], row["acc"], row["format"], wrong) for row in rows}
 
 
 def filtered(indices: list[int], outcomes: dict[int, Outcome]) -> dict[str, np.ndarray]:
@@ -90,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--outcomes", type=Path, help="outcomes.parquet in the folder of an unfiltered run")
     source.add_argument("--parts", type=int, help="cut the file into this many equal parts instead")
+    arguments.add_argument("--accuracy", metavar="SCHEME", help="the run's (default: what config.yaml beside it says)")
     arguments.add_argument("--out", type=Path, help="folder of the new files (default: that of DATA)")
     given = arguments.parse_args(argv)
     table = parquet.read(given.data)
@@ -100,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"--parts {given.parts}: {given.data} has {table.num_rows} rows; take 2 or more parts")
         files = parted(table.num_rows, given.parts)
     else:
-        outcomes = read_outcomes(given.outcomes)
+        outcomes = read_outcomes(given.outcomes, schemes_of(given.outcomes, given.accuracy))
         drawn = sum(index in outcomes for index in indices)
         if not drawn:
             raise UserError(f"{given.outcomes} knows no prompt of {given.data}; give the file that the run trained on")

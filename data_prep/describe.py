@@ -17,7 +17,7 @@ from tqdm import tqdm
 from common.commands import parser, run
 from data_prep import parquet, prompts
 from data_prep.validate import prepared, read_manifest
-from reward_fns.icd import icd10
+from reward_fns.task import TASKS, Scope
 
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 FEW = 5  # cases of a label that count as few
@@ -77,10 +77,13 @@ def _file(table: pa.Table, frame: int, trained: set[str], task: str) -> dict[str
         "unseen": sum(n for gold, n in counts.items() if gold not in trained) / rows,
         "label_counts": sorted(counts.values(), reverse=True),
     }
-    if task == "icd":
-        known = frozenset(counts)
-        chapters = Counter(icd10.chapter(gold, known) or "none" for gold in golds)
-        found["chapters"] = {name: chapters[name] for name in sorted(chapters, key=lambda name: name.zfill(4))}
+    for group in TASKS[task].groups:
+        if group.of is None:  # classes of a level
+            level, scope = TASKS[task].levels[TASKS[task].level(group.key)], Scope(labels=tuple(counts))
+            groups: Counter[str] = Counter()
+            for gold, rows_of in counts.items():
+                groups[level.gold(gold, scope)] += rows_of
+            found[f"{group.key}s"] = {name: groups[name] for name in sorted(groups, key=lambda name: name.zfill(4))}
     return found
 
 

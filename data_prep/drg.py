@@ -15,29 +15,17 @@ from typing import Any
 import numpy as np
 
 from common.commands import UserError, run
-from common.files import whole_folder
 from data_prep.cohort import drg_cohort, drg_titles, sections, splits
-from data_prep.cohort.drg_cohort import Cohort
-from data_prep.writing import budget, manifest, preparation, rows
+from data_prep.writing import manifest, preparation, rows
 
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
-PARTS = (90, 10)  # train and test, in %
+SHARES = {"train": 90, "test": 10}
 COLD_SHARE, SMALL_SHARE = 0.01, 0.2
 SFT_SHARES = (50, 75, 90, 95)
 TEST_SMALL = 500
 # What the papers count, and on which releases.
 PAPER_RELEASES = {"hosp": "2.0", "note": "Note 2.2"}
 PAPER = {"train": 236_192, "test": 26_244, "titles": 738, "cold": 2_362, "small": 46_758}
-
-
-def divided(kind: str, cases: Cohort, note: Path, kept: manifest.Manifest) -> tuple[splits.Rows, splits.Rows]:
-    """Train and test rows."""
-    (train, test), said = splits.SPLITS[kind](cases.number, cases.subject_id, PARTS)
-    for sentence in said:
-        kept.say(f"train and test: {sentence}")
-    if not len(train) or not len(test):
-        raise UserError(f"{len(cases.number)} cases of {note} are too few for a train and a test set; give more notes")
-    return train, test
 
 
 def samples(
@@ -77,20 +65,9 @@ def unlike_the_authors(releases: dict[str, str], own: bool) -> Iterator[str]:
         yield "the published cohort used a mapping of its authors; without --drg-map the matcher takes its place"
 
 
-def row_files(cases: Cohort, files: dict[str, splits.Rows]) -> dict[str, tuple[str, rows.Cases]]:
-    """Split and rows of every file."""
-    return {
-        name: (
-            "test" if name.startswith("test") else "train",
-            rows.Cases(part, cases.hadm_id[part], cases.subject_id[part], cases.at[part], cases.titles(part)),
-        )
-        for name, part in files.items()
-    }
-
-
-def compare(cases: Cohort, files: dict[str, splits.Rows], train: splits.Rows) -> dict[str, Any]:
+def compare(cases: rows.Cohort, files: dict[str, splits.Rows], train: splits.Rows) -> dict[str, Any]:
     """Our counts beside the papers'."""
-    ours = {"train": len(train), "test": len(files["test"]), "titles": len(np.unique(cases.number))}
+    ours = {"train": len(train), "test": len(files["test"]), "titles": len(np.unique(cases.label))}
     ours |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
     return preparation.compare(ours, PAPER)
 
@@ -126,28 +103,23 @@ def parse(argv: list[str] | None) -> Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    prompt, fit, kept = preparation.load("drg", options, argv)
+    loaded = preparation.load("drg", options, argv)
+    kept = loaded.kept
     own = drg_titles.read_map(options.drg_map)
     titles = drg_titles.Titles(own, matcher=options.split != "published" or options.drg_map is None)
     cases = drg_cohort.cohort(options.hosp, options.note, options.sections, titles, kept)
     if options.split == "published":
         for sentence in unlike_the_authors(kept.facts["releases"], bool(options.drg_map)):
             kept.say(sentence)
-    train, test = divided(options.split, cases, options.note, kept)
-    files = samples(cases.number, train, test, sorted(set(options.small_shares)), kept)
-    kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": PARTS[1] / sum(PARTS)}
+    parts = preparation.divided(splits.SPLITS[options.split], cases, SHARES, options.note, kept)
+    train, test = parts.values()
+    files = samples(cases.label, train, test, sorted(set(options.small_shares)), kept)
+    test_share = SHARES["test"] / sum(SHARES.values())
+    kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": test_share}
     kept.facts["counts"] = compare(cases, files, train)
-    kept.facts["labels"] = {
-        "train": drg_cohort.label_counts(cases.number[train]),
-        "test": drg_cohort.label_counts(cases.number[test]),
-    }
-    builder = rows.Builder("mimic_drg", prompt, budget.fitted(cases.courses, prompt, fit))
-    with whole_folder(options.out / "drg") as folder:
-        rows.write_files(folder, builder, row_files(cases, files))
-        for name, chosen in files.items():
-            kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
+    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
+    with preparation.written(options.out / "drg", "mimic_drg", cases, files, loaded) as folder:
         titles.write_review(folder / drg_cohort.REVIEW)
-        kept.write(folder)
     preparation.say_where(options.out / "drg", {"training": len(train), "test": len(test)}, kept)
 
 

@@ -11,17 +11,17 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.commands import UserError, run
-from common.files import sha256, whole_folder
+from common.files import sha256
 from data_prep import parquet
 from data_prep.cohort import admission, helpers, mimic, splits
-from data_prep.writing import budget, manifest, preparation, rows
+from data_prep.writing import manifest, preparation, rows
 from reward_fns.icd import icd10
 
 SHARES = {"train": 70, "test": 20, "val": 10}
@@ -32,19 +32,10 @@ PAPER = {"cases": 93_142, "train": 65_228, "test": 18_654, "val": 9_260, "codes"
          "chapters": 21}  # fmt: skip
 
 
-class Cohort(NamedTuple):
-    """The cases in the order of the notes, as columns."""
-
-    hadm_id: np.ndarray
-    subject_id: np.ndarray
-    code: np.ndarray
-    note: pa.Array
-
-
 def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
     """The first diagnosis of every admission that is coded in ICD-10: seq_num 1, icd_version 10, without dot."""
     table = mimic.table(hosp, "diagnoses_icd", ("hadm_id", "seq_num", "icd_code", "icd_version"))
-    kept.facts["releases"]["hosp"] = mimic.release({"diagnoses_icd": table.num_rows})
+    kept.facts["releases"]["hosp"] = mimic.release("diagnoses_icd", table.num_rows)
     first = table.filter(pc.equal(table["seq_num"], 1))
     kept.step("seq_num", table.num_rows, first.num_rows, "not the first diagnosis (seq_num 1)")
     ten = first.filter(pc.and_(pc.equal(first["icd_version"], 10), pc.is_valid(first["icd_code"])))
@@ -76,7 +67,7 @@ def admission_notes(batch: pa.RecordBatch, mode: str) -> pa.RecordBatch:
     return pa.record_batch(columns, ["hadm_id", "subject_id", "digest", "note"]).drop_null()
 
 
-def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort:
+def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.Cohort:
     """Every admission with a first ICD-10 diagnosis and an admission note, in the order of the notes."""
     total = coded = 0
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
@@ -91,7 +82,7 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
 
         workers = helpers.wanted(note / mimic.DISCHARGE)
         found = list(helpers.each(with_code(), partial(admission_notes, mode=mode), workers))
-    kept.facts["releases"]["note"] = mimic.note_release(total)
+    kept.facts["releases"]["note"] = mimic.release("discharge", total)
     kept.step("first ICD-10 diagnosis", total, coded, "no first ICD-10 diagnosis for the admission")
     usable = sum(batch.num_rows for batch in found)
     needed = ", ".join(admission.SECTIONS[: admission.NEEDED])
@@ -107,7 +98,7 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> Cohort
         kept.say(f"{copies} admission notes equal an earlier one; they stay: the paper names no rule against them")
     hadm_id, subject_id = (cases[name].to_numpy() for name in ("hadm_id", "subject_id"))
     code = np.array([codes[each] for each in hadm_id.tolist()])
-    return Cohort(hadm_id, subject_id, code, cases["note"].combine_chunks())
+    return rows.Cohort(hadm_id, subject_id, code, np.arange(len(code)), cases["note"].combine_chunks(), str)
 
 
 def labels(codes: list[str]) -> dict[str, list[str]]:
@@ -134,35 +125,9 @@ def answerable(hosp: Path, codes: list[str], kept: manifest.Manifest) -> list[st
     return sorted((known - odd) | set(codes))
 
 
-def divided(cases: Cohort, kind: str, kept: manifest.Manifest) -> dict[str, np.ndarray]:
-    """Row numbers of every split, in the order of the notes."""
-    parts, said = SPLITS[kind](cases.code, cases.subject_id, tuple(SHARES.values()))
-    for sentence in said:
-        kept.say(f"{', '.join(SHARES)}: {sentence}")
-    found = {name: np.sort(part) for name, part in zip(SHARES, parts, strict=True)}
-    for name, part in found.items():
-        if not len(part):
-            raise UserError(f"the {name} split of {len(cases.code)} cases is empty; prepare more notes")
-    return found
-
-
-def row_files(cases: Cohort, parts: dict[str, np.ndarray]) -> dict[str, tuple[str, rows.Cases]]:
-    """Split and rows of every file."""
-    return {
-        name: (name, rows.Cases(at, cases.hadm_id[at], cases.subject_id[at], at, cases.code[at].tolist()))
-        for name, at in parts.items()
-    }
-
-
-def counted(codes: np.ndarray) -> dict[str, int]:
-    """Cases per code, most frequent first."""
-    names, counts = np.unique(codes, return_counts=True)
-    return {str(names[i]): int(counts[i]) for i in np.lexsort((names, -counts))}
-
-
-def compare(cases: Cohort, parts: dict[str, np.ndarray], levels: dict[str, list[str]]) -> dict[str, Any]:
+def compare(cases: rows.Cohort, parts: dict[str, np.ndarray], levels: dict[str, list[str]]) -> dict[str, Any]:
     """Our counts beside the paper's."""
-    ours = {"cases": len(cases.code), **{name: len(part) for name, part in parts.items()}}
+    ours = {"cases": len(cases.label), **{name: len(part) for name, part in parts.items()}}
     ours |= {"codes": len(levels["code"]) - 1, "categories": len(levels["category"]) - 1}
     ours |= {"chapters": len(levels["chapter"])}
     return preparation.compare(ours, PAPER)
@@ -177,23 +142,20 @@ def main(argv: list[str] | None = None) -> None:
         "--sections", choices=admission.MODES, default="fixed", help="how admission notes are cut out (default fixed)"
     )
     options = arguments.parse_args(argv)
-    prompt, fit, kept = preparation.load("icd", options, argv)
+    loaded = preparation.load("icd", options, argv)
+    kept = loaded.kept
     cases = cohort(options.hosp, options.note, options.sections, kept)
-    codes = sorted(set(cases.code.tolist()))
+    codes = sorted(set(cases.label.tolist()))
     levels, known = labels(codes), answerable(options.hosp, codes, kept)
-    parts = divided(cases, options.split, kept)
+    parts = preparation.divided(SPLITS[options.split], cases, SHARES, options.note, kept)
+    parts = {name: np.sort(part) for name, part in parts.items()}  # in the order of the notes
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "shares": SHARES}
     kept.facts["counts"] = compare(cases, parts, levels)
-    kept.facts["labels"] = {name: counted(cases.code[part]) for name, part in parts.items()}
-    builder = rows.Builder("mimic_icd", prompt, budget.fitted(cases.note, prompt, fit), parquet.ICD)
-    with whole_folder(options.out / "icd") as folder:
-        rows.write_files(folder, builder, row_files(cases, parts))
-        for name, chosen in parts.items():
-            kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
+    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
+    with preparation.written(options.out / "icd", "mimic_icd", cases, parts, loaded, parquet.ICD) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")
         kept.facts["sha256"] = {name: sha256(folder / name) for name in ("codes.txt", "labels.json")}
-        kept.write(folder)
     preparation.say_where(options.out / "icd", {name: len(part) for name, part in parts.items()}, kept)
 
 

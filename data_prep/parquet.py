@@ -1,10 +1,10 @@
 """The declared schemas of our parquet files, checked whenever one is written or read.
 
-schema.write(rows, path)         # RL parquet: verl's columns
-schema.write_parts(tables, path, schema.ICD)
-schema.read(path)
-schema.write_traces(rows, path)  # reasoning traces
-schema.read_traces(path)
+parquet.write(rows, path)         # RL parquet: verl's columns
+parquet.write_parts(tables, path, parquet.ICD)
+parquet.read(path)
+parquet.write_traces(rows, path)  # reasoning traces
+parquet.read_traces(path)
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,41 +21,39 @@ from common.files import whole_file
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
-def _rl(*more: pa.Field) -> pa.Schema:
-    """verl's columns; extra_info has our fields and those given."""
-    info = [
-        pa.field("index", pa.int64()),
-        pa.field("split", pa.string()),
-        pa.field("hadm_id", pa.int64()),
-        pa.field("subject_id", pa.int64()),
-        pa.field("prompt_tokens", pa.int64()),  # null where no tokenizer was given
-        pa.field("note_truncated", pa.bool_()),
-        *more,
-    ]
-    answer = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
-    columns = {
-        "data_source": pa.string(),
-        "prompt": MESSAGES,
-        "ability": pa.string(),
-        "reward_model": answer,
-        "extra_info": pa.struct(info),
-    }
+def _filled(**columns: pa.DataType) -> pa.Schema:
+    """Columns without nulls."""
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
+INFO = {
+    "index": pa.int64(),
+    "split": pa.string(),
+    "hadm_id": pa.int64(),
+    "subject_id": pa.int64(),
+    "prompt_tokens": pa.int64(),  # null where no tokenizer was given
+    "note_truncated": pa.bool_(),
+}
+
+
+def _rl(**more: pa.DataType) -> pa.Schema:
+    """verl's columns; extra_info has our fields and those given."""
+    return _filled(
+        data_source=pa.string(),
+        prompt=MESSAGES,
+        ability=pa.string(),
+        reward_model=pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        extra_info=pa.struct(INFO | more),
+    )
+
+
 RL = _rl()
-ICD = _rl(pa.field("note", pa.string()))  # the note as the prompt has it, for the judge
-TRACES = pa.schema(
-    [
-        pa.field("hadm_id", pa.int64(), nullable=False),
-        pa.field("subject_id", pa.int64(), nullable=False),
-        pa.field("task", pa.string(), nullable=False),
-        pa.field("style", pa.string(), nullable=False),
-        pa.field("ground_truth", pa.string(), nullable=False),
-        pa.field("reasoning", pa.string(), nullable=False),  # without tags
-        pa.field("answer", pa.string(), nullable=False),  # the title that the reasoning ends with
-        pa.field("accepted", pa.bool_(), nullable=False),  # answer == ground_truth
-    ]
+ICD = _rl(note=pa.string())  # the note as the prompt has it, for the judge
+# a reasoning without tags, the answer that it ends with, and whether that is the ground truth
+TRACES = _filled(
+    **dict.fromkeys(("hadm_id", "subject_id"), pa.int64()),
+    **dict.fromkeys(("task", "style", "ground_truth", "reasoning", "answer"), pa.string()),
+    accepted=pa.bool_(),
 )
 
 # Columns whose values recur; for all others, notes above all, a dictionary and statistics only take time.

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from common.commands import UserError, parser, run
 from common.files import whole_folder
 from data_prep import parquet
-from data_prep.cohort.mimic import HOSP, NOTE
+from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic import trace
 from data_prep.synthetic.admissions import Admission, admissions
 from data_prep.synthetic.tables import d_icd_rows, hosp_rows, in_icd9
@@ -79,8 +79,10 @@ def csv_gz(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
 def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> None:
     """Write all files below `out`."""
     with ExitStack() as stack:
-        files = {name: stack.enter_context(csv_gz(out / "hosp" / f"{name}.csv.gz", HOSP[name])) for name in HOSP}
-        discharge = stack.enter_context(csv_gz(out / "note" / "discharge.csv.gz", NOTE["discharge"]))
+        files = {}
+        for name, columns in COLUMNS.items():
+            path = out / ("note" if name == "discharge" else "hosp") / f"{name}.csv.gz"
+            files[name] = stack.enter_context(csv_gz(path, columns))
         bar = stack.enter_context(tqdm(total=notes, unit=" notes", desc="synthesize"))
         traces: list[dict[str, Any]] = []
         patient, visit = 0, 0
@@ -95,8 +97,7 @@ def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> No
                 files[name].writerow(row)
             if admission.text is not None:
                 visit += 1
-                for row in note_rows(seed, position, admission, visit):
-                    discharge.writerow(row)
+                files["discharge"].writerows(note_rows(seed, position, admission, visit))
                 bar.update()
             traces += trace_rows(seed, position, admission, overlook)
         files["d_icd_diagnoses"].writerows(d_icd_rows())

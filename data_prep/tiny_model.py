@@ -18,6 +18,7 @@ from common.files import whole_folder
 from data_prep import parquet, prompts
 from data_prep.cohort import mimic, sections
 from reward_fns.drg import ms_drg
+from reward_fns.task import TASKS
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # Words with the space before them, single digits, punctuation with the line break after it: as Qwen2 splits text.
@@ -47,9 +48,9 @@ def corpus(note: Path) -> Iterator[str]:
     if not found:
         raise UserError(f"no note of {note} has a hospital course; give a folder that data_prep.synthesize wrote")
     # often enough for every piece of the frame and every word of a title to become one token
-    for task, tag in (("drg", "answer"), ("icd", "diagnosis")):
-        system, user = prompts.load(task)
-        frame = f"system\n{system}\nuser\n{user}\nassistant\n<think>\n.\n</think>\n<{tag}>\n.\n</{tag}>"
+    for task in TASKS.values():
+        system, user = prompts.load(task.key)
+        frame = f"system\n{system}\nuser\n{user}\nassistant\n{task.completion('.', '.')}"
         yield from [frame] * 500
     traces = note.parent / "traces.parquet"
     if traces.exists():

@@ -6,13 +6,12 @@ Takes DATA_DIR or one folder of it (data/drg, data/icd), prints a table of the f
 fault. `check_file` is what recipes.check calls for the files of a recipe.
 """
 
-import importlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,45 +22,22 @@ from common.files import sha256
 from data_prep import parquet, prompts
 from data_prep.parquet import golds, infos
 from data_prep.writing import manifest
-from reward_fns.icd import reward as icd
+from reward_fns.task import TASKS, Task
 
 Table = dict[str, pa.Table]
-TASKS = ("drg", "icd")
 SIDES = ("train", "test", "val")
 
 
-class Reward(NamedTuple):
-    """How a data source is scored: module, tag of the answer, the highest score of a gold under the default options."""
-
-    module: str
-    tag: str
-    maximum: Callable[[str], float]
-
-
-def _icd_maximum(gold: str) -> float:
-    """Format and outcome of the gold itself: 1 + 15 (|g| - 1)."""
-    return icd.NUMBERS["right_format"] + icd.NUMBERS["outcome_scale"] * (len(icd.only_code(gold)) - 1)
-
-
-REWARDS = {
-    "mimic_drg": Reward("reward_fns.drg", "answer", lambda gold: 2.0),
-    "mimic_icd": Reward("reward_fns.icd", "diagnosis", _icd_maximum),
-}
-
-
-def check_file(path: Path, max_prompt_tokens: int | None = None, *, extra_codes: Path | None = None) -> pa.Table:
+def check_file(path: Path, max_prompt_tokens: int | None = None, **files: Path) -> pa.Table:
     """One RL parquet, or a UserError with one sentence on what is wrong with it.
 
-    ICD golds may be in `extra_codes`, by default codes.txt beside the file, as well as in the current code set.
+    `files` are those that a task's reward reads (extra_codes), by default the ones that lie beside the file.
     """
     table = parquet.read(path)
     if not table.num_rows:
         raise UserError(f"{path} has no rows; prepare more notes")
-    for source in pc.unique(table["data_source"]).to_pylist():
-        if source not in REWARDS:
-            raise UserError(f"{path}: the data_source {source!r} is unknown; known: {', '.join(REWARDS)}")
-    codes = extra_codes or path.parent / "codes.txt"
-    options = {"extra_codes": str(codes)} if extra_codes or codes.exists() else {}
+    sources = {source: TASKS.of_source(source, path) for source in pc.unique(table["data_source"]).to_pylist()}
+    options = {source: _files(task, path, files) for source, task in sources.items()}
     check_golds(path, zip(table["data_source"].to_pylist(), golds(table), strict=True), options)
     check_prompts(path, table["prompt"])
     longest = pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
@@ -73,23 +49,31 @@ def check_file(path: Path, max_prompt_tokens: int | None = None, *, extra_codes:
     return table
 
 
-def check_golds(path: Path, rows: Iterable[tuple[str, str]], icd_options: dict[str, str]) -> None:
-    """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once."""
+def _files(task: Task, path: Path, given: dict[str, Path]) -> dict[str, str]:
+    """The options of the task's reward that name files."""
+    beside = {option: path.parent / name for option, name in task.files.items() if (path.parent / name).exists()}
+    return {option: str(file) for option, file in {**beside, **given}.items() if option in task.files}
+
+
+def check_golds(path: Path, rows: Iterable[tuple[str, str]], options: dict[str, dict[str, str]]) -> None:
+    """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once.
+
+    `options` are those of the reward of each source.
+    """
     known: set[tuple[str, str]] = set()
     for row, (source, gold) in enumerate(rows):
         if (source, gold) in known:
             continue
         known.add((source, gold))
-        reward = REWARDS[source]
-        options = icd_options if source == "mimic_icd" else {}
-        module = importlib.import_module(reward.module)
+        task = TASKS.of_source(source, path)
+        module, files = task.module(), options.get(source, {})
         try:
-            module.check_options(**options)
-            module.check_gold(gold, **options)
+            module.check_options(**files)
+            module.check_gold(gold, **files)
         except ValueError as error:
             raise UserError(f"{path}, row {row}: {error}") from error
-        perfect = f"<think>\nBecause.\n</think>\n<{reward.tag}>\n{gold}\n</{reward.tag}>"
-        score, maximum = module.compute_score(source, perfect, gold, **options), reward.maximum(gold)
+        perfect = task.completion("Because.", gold)
+        score, maximum = module.compute_score(source, perfect, gold, **files), task.maximum(gold)
         if score["score"] != maximum or score["acc"] != 1.0:
             raise UserError(f"{path}, row {row}: the gold {gold!r} earns {score['score']}, not {maximum}")
 

@@ -23,29 +23,7 @@ from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from eval.scoring import review
 from eval.scoring.samples import Samples, read_samples
-from reward_fns.drg import ms_drg
-from reward_fns.icd import icd10
 
-NO_ANSWER = "no valid answer"
-KINDS = {
-    "drg": {
-        "right": "the DRG is right",
-        "under-coded": "right base, a lower status than the gold's",
-        "over-coded": "right base, a higher status than the gold's",
-        "wrong base": "a DRG of another base",
-        NO_ANSWER: "wrong format, or no MS-DRG v34 title",
-    },
-    "icd": {
-        "right": "the code is right",
-        "under-specified": "the gold begins with the answer",
-        "over-specified": "the answer begins with the gold",
-        "wrong code": "another code of the same category",
-        "wrong category": "another category of the same chapter",
-        "wrong chapter": "a code of another chapter",
-        NO_ANSWER: "wrong format, or a code that does not exist",
-    },
-}
-SEVERITY = {0: 0, 3: 0, 1: 1, 2: 2}  # of a status: without CC/MCC and without MCC, with CC, with MCC
 MOST_PAIRS = 50
 
 
@@ -108,39 +86,17 @@ def _read(arguments: list[str]) -> dict[str, Samples]:
 
 
 def kinds_of(samples: Samples) -> np.ndarray:
-    """The kind of every completion: cases x samples, of KINDS."""
-    golds, rows = samples.cases["ground_truth"].to_pylist(), []
-    for i, (gold, said) in enumerate(zip(golds, samples.pred, strict=True)):
-        if samples.task.key == "drg":
-            rows.append([_drg_kind(answer, ms_drg.find(gold)) for answer in said])
-        else:
-            right = {name: samples.numbers[name][i] for name in ("valid", "acc", "category", "chapter")}
-            marks = [{name: values[j] for name, values in right.items()} for j in range(len(said))]
-            rows.append([_icd_kind(*each, icd10.normalise(gold)) for each in zip(said, marks, strict=True)])
-    return np.array(rows)
-
-
-def _drg_kind(said: str, gold: ms_drg.Drg) -> str:
-    answer = ms_drg.BY_TITLE.get(said)
-    if answer is None:
-        return NO_ANSWER
-    if answer is gold:
-        return "right"
-    if answer.base != gold.base:
-        return "wrong base"
-    return "under-coded" if SEVERITY[answer.status] < SEVERITY[gold.status] else "over-coded"
-
-
-def _icd_kind(said: str, marks: dict[str, float], gold: str) -> str:
-    if not marks["valid"]:
-        return NO_ANSWER
-    if marks["acc"]:
-        return "right"
-    if gold.startswith(said):
-        return "under-specified"
-    if said.startswith(gold):
-        return "over-specified"
-    return "wrong code" if marks["category"] else "wrong category" if marks["chapter"] else "wrong chapter"
+    """The kind of every completion: cases x samples, of the task's kinds."""
+    golds, kind = samples.cases["ground_truth"].to_pylist(), samples.task.kind
+    names = samples.task.flags
+    flags = np.stack([samples.numbers[name] for name in names], axis=2).tolist()
+    rows = zip(golds, samples.pred, flags, strict=True)
+    return np.array(
+        [
+            [kind(answer, gold, dict(zip(names, marks, strict=True))) for answer, marks in zip(said, of, strict=True)]
+            for gold, said, of in rows
+        ]
+    )
 
 
 def _most(row: np.ndarray | list[str]) -> int:
@@ -166,16 +122,15 @@ def _summary(runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: l
     first = next(iter(runs.values()))
     index = first.cases["index"].to_pylist()
     golds = first.cases["ground_truth"].to_pylist()
+    *_, nothing = first.task.kinds  # the last kind is no answer at all
     found = {}
     for name, samples in runs.items():
         wrong: Counter[tuple[str, str]] = Counter()
         for gold, preds, row in zip(golds, samples.pred, kinds[name], strict=True):
-            wrong.update(
-                (gold, said) for said, kind in zip(preds, row, strict=True) if kind not in ("right", NO_ANSWER)
-            )
+            wrong.update((gold, said) for said, kind in zip(preds, row, strict=True) if kind not in ("right", nothing))
         found[name] = {
             "folder": str(samples.folder),
-            "completions": {kind: float((kinds[name] == kind).mean()) for kind in KINDS[first.task.key]},
+            "completions": {kind: float((kinds[name] == kind).mean()) for kind in first.task.kinds},
             "cases_never_right": int((kinds[name] != "right").all(axis=1).sum()),
             "confusions": [
                 {"gold": g, "said": s, "completions": count} for (g, s), count in wrong.most_common(MOST_PAIRS)
@@ -184,7 +139,7 @@ def _summary(runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: l
     return {
         "task": first.task.key,
         "cases": len(index),
-        "kinds": KINDS[first.task.key],
+        "kinds": first.task.kinds,
         "runs": found,
         "wrong_in_all_runs": [i for i, no in zip(index, hopeless, strict=True) if no],
     }

@@ -8,27 +8,24 @@ Writes OUT/part-*.parquet (one row per prompt), OUT/run.json (model, data, every
 and OUT/generate.log (what vLLM and Ray say). Started again it fills in what is missing; settings cannot be mixed.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from common.commands import UserError, run
 from common.files import sha256
 from common.record import command_line
 from eval.generation import filling
 from eval.generation.endpoint import Endpoint
-from eval.generation.settings import SAMPLING, arguments
+from eval.generation.settings import SAMPLING, Settings, arguments
 from eval.generation.sources import Engines, Source
 
 
 def main(argv: list[str] | None = None) -> None:
-    args, table = arguments(__doc__ or "", argv)
+    args, table = arguments(__doc__, argv)
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a folder")
-    cases = _cases(table, args.limit, args.data)
+    cases = filling.cases(table.slice(0, args.limit), args.data)
     source = _source(args)
     data = {"name": args.data, "sha256": sha256(args.data), "limit": args.limit}
     sampling = {name: getattr(args, name) for name in SAMPLING}
@@ -37,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({_work(filled)}{_spent(filled.run.get('usage'))})")
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: Settings) -> Source:
     if not args.endpoint:
         return Engines(args.model, args.dtype, args.ray_address)
     return Endpoint(args, args.prefill, args.price)
@@ -59,28 +56,6 @@ def _spent(usage: dict[str, Any] | None) -> str:
         f"; in all {usage.get('requests', 0)} requests, {usage.get('failed', 0)} of them failed, "
         f"{usage.get('prompt_tokens', 0):,} + {usage.get('completion_tokens', 0):,} tokens{cost}"
     )
-
-
-def _cases(table: pa.Table, limit: int | None, data: str) -> pa.Table:
-    """The columns that generation needs, one row per prompt."""
-    table = table.slice(0, limit)
-    if not table.num_rows:
-        raise UserError(f"{data} has no rows; prepare the data again")
-    info = table["extra_info"].combine_chunks()
-    cases = pa.table(
-        {name: info.field(name) for name in ("index", "hadm_id", "subject_id")}
-        | {
-            "data_source": table["data_source"],
-            "ground_truth": table["reward_model"].combine_chunks().field("ground_truth"),
-            "prompt": table["prompt"],
-        }
-    )
-    for name in ("index", "hadm_id", "subject_id"):
-        if cases[name].null_count:
-            raise UserError(f"{data} has rows without extra_info.{name}; prepare the data again")
-    if len(cases["index"].unique()) < cases.num_rows:
-        raise UserError(f"{data} has rows with the same extra_info.index; prepare the data again")
-    return cases.combine_chunks()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from eval.page.curves import CURVES, Training, number, read_training, thinned
 from eval.page.data_view import data_views
 from eval.page.lineage import lineage
 from eval.page.runs import Difference, Evaluation, paired, read_evaluation, text
+from reward_fns.task import TASKS
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
 WARNING = (
@@ -103,7 +104,7 @@ def _named(argument: str) -> tuple[str, Path]:
 def tables(evaluations: Sequence[Evaluation], differences: Sequence[Difference], trainings: Sequence[Training]) -> str:
     """The main tables for the terminal."""
     lines = []
-    for task in views.TASKS:
+    for task in TASKS:
         found = [each for each in evaluations if each.samples.task.key == task]
         rows = [*found, *(each for each in differences if each.samples.task.key == task)]
         if not found:
@@ -111,11 +112,11 @@ def tables(evaluations: Sequence[Evaluation], differences: Sequence[Difference],
         wide = max(len(each.name) for each in rows) + 4
         heads = next(iter(views.shown_columns(found).values())).values()
         lines += ["" if lines else None, f"{'percent':{wide}}{''.join(f'{head:22}' for head in heads)}".rstrip()]
-        for level, title in found[0].samples.task.levels.items():
-            lines.append(title)
+        for level in found[0].samples.task.levels:
+            lines.append(level.title)
             for each in rows:
                 sign = "+" if isinstance(each, Difference) else ""
-                cells = "".join(f"{text(cell, sign):22}" for cell in each.cells(level))
+                cells = "".join(f"{text(cell, sign):22}" for cell in each.cells(level.key))
                 lines.append(f"  {each.name:{wide - 2}}{cells}".rstrip())
     for training in trainings:
         keys = [key for key in SHOWN if training.curves[key]] or [key for key in CURVES if training.curves[key]]

@@ -5,7 +5,7 @@
 Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the answers) and prints a table.
 
 scores.json:
-    task         drg or icd
+    task         drg or icd, and reward: the options that it is scored with (for drg its accuracy scheme)
     cases, patients, samples (a case), ties, bootstrap {level, over, draws, seed}
     metrics      by name: {value, interval [low, high], n (cases), definition, labels (averages over labels only)}
                  drg: LEVEL/pass@k for k = 1 … n and LEVEL/maj@n, LEVEL one of drg, base, status; answer_first,
@@ -40,10 +40,9 @@ from common.commands import UserError, parser, run
 from common.files import whole_file
 from common.record import command_line, commit
 from eval.scoring.intervals import LEVEL, Bootstrap, difference
-from eval.scoring.measure import TIES, Metric, groups, lengths, measure, published
+from eval.scoring.measure import TIES, Metric, groups, lengths, measure, measures, published
 from eval.scoring.samples import Samples, score_folder, write_samples
-
-NUMBERS = ("n_tokens", "reasoning_words", "reward")  # everything else is shown in percent
+from reward_fns.task import TASKS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,7 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--bootstrap must be at least 1")
     bootstrap = Bootstrap(args.bootstrap)
     folder = Path(args.generations)
-    samples = score_folder(folder, args.labels, args.extra_codes)
+    files = {"labels": args.labels, "extra_codes": args.extra_codes}
+    samples = score_folder(folder, **files)
     found = measure(samples, bootstrap, args.ties)
     scores = summary(samples, found, bootstrap) | {
         "ties": args.ties,
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         },
     }
     if args.against:
-        other = score_folder(Path(args.against), args.labels, args.extra_codes)
+        other = score_folder(Path(args.against), **files)
         scores["paired"] = compare(samples, found, other, measure(other, bootstrap, args.ties))
     write_samples(samples)
     out = Path(args.out) if args.out else samples.folder / "scores.json"
@@ -95,6 +95,7 @@ def summary(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) ->
     """Every metric with its value, 95 % interval, n and definition."""
     return {
         "task": samples.task.key,
+        "reward": dict(samples.task.options),
         "cases": samples.cases.num_rows,
         "patients": len(set(samples.patients.tolist())),
         "samples": samples.n,
@@ -125,25 +126,22 @@ def compare(these: Samples, mine: dict[str, Metric], those: Samples, yours: dict
 
 def table(scores: dict[str, Any]) -> str:
     """The scores as text: what the papers' tables show, then rates and lengths; the rest is left to the file."""
-    n, names = scores["samples"], list(scores["metrics"])
-    main = ("pass@1", f"pass@{n}", f"maj@{n}") if scores["task"] == "drg" else ("accuracy", *_MACRO)
-    shown = [name for name in names if "/" not in name or name.split("/")[1] in main]
+    n, task = scores["samples"], TASKS[scores["task"]]
+    main = [name.replace("@n", f"@{n}") for name in task.printed]
+    numbers = {measure.name for measure in measures(task) if measure.unit != "share"}
+    shown = [name for name in scores["metrics"] if "/" not in name or name.split("/")[1] in main]
     paired = scores.get("paired")
     lines = [
         f"{scores['cases']} cases, {scores['patients']} patients, {n} samples a case, intervals 95 % by patient",
         f"{'':20}{'value':>9}  {'interval':16}" + (f"{'difference':>10}  {'interval':16}{'p':>8}" if paired else ""),
     ]
     for name in shown:
-        percent = name not in NUMBERS
-        line = f"{name:20}{_cell(scores['metrics'][name], percent)}"
+        line = f"{name:20}{_cell(scores['metrics'][name], name not in numbers)}"
         if paired and name in paired["metrics"]:
             row = paired["metrics"][name]
-            line += _cell(row, percent, "+", 10) + ("" if row["p"] is None else f"{row['p']:8.2g}")
+            line += _cell(row, name not in numbers, "+", 10) + ("" if row["p"] is None else f"{row['p']:8.2g}")
         lines.append(line.rstrip())
     return "\n".join(lines)
-
-
-_MACRO = ("precision", "recall", "f1", "f1@gold")
 
 
 def _cell(row: dict[str, Any], percent: bool, sign: str = "", width: int = 9) -> str:

@@ -12,31 +12,23 @@ from pathlib import Path
 
 from common.commands import UserError, existing, parser, run
 from reward_fns.answers import parse, with_prefill
-from reward_fns.drg import ms_drg
-from reward_fns.drg import reward as drg
-from reward_fns.drg.cot_first import WORDS
-from reward_fns.icd import icd10
-from reward_fns.icd import reward as icd
-
-_TASKS = {"drg": (drg, "answer"), "icd": (icd, "diagnosis")}
+from reward_fns.task import TASKS, Task
 
 
-def explain(task: str, completion: str, gold: str, **options: object) -> list[str]:
+def explain(task: Task, completion: str, gold: str, **options: object) -> list[str]:
     """The lines that tell how the score came about."""
-    reward, tag = _TASKS[task]
-    describe, points = (_drg, _drg_points) if task == "drg" else (_icd, _icd_points)
     prefill = str(options.get("prefill", ""))
-    result = reward.compute_score(f"mimic_{task}", completion, gold, **options)
-    answer = parse(completion, tag, prefill)
-    lines = [f"gold       {describe(gold)}"]
+    result = task.module().compute_score(task.source, completion, gold, **options)
+    answer = parse(completion, task.tag, prefill)
+    lines = [f"gold       {task.describe(gold)}"]
     if answer.format_ok:
-        lines.append(f"answer     {describe(answer.text)}")
+        lines.append(f"answer     {task.describe(answer.text)}")
     else:
-        lines.append(f"fault      {format_fault(completion, tag, prefill)}; so there is no answer")
+        lines.append(f"fault      {format_fault(completion, task.tag, prefill)}; so there is no answer")
     if options.get("matching") == "published":
         lines.append("matching   format and points follow the published code, faults included, not the lines above")
     fault = "  (a fault: the trainer would stop)" if result["reward_error"] else ""
-    return [*lines, *points(result, options), f"score      {result['score']:g}{fault}"]
+    return [*lines, *task.points(result, options), f"score      {result['score']:g}{fault}"]
 
 
 def format_fault(completion: str, tag: str, prefill: str = "") -> str:
@@ -58,48 +50,6 @@ def format_fault(completion: str, tag: str, prefill: str = "") -> str:
     return "there is text outside the two blocks"
 
 
-def _drg(text: str) -> str:
-    found = ms_drg.find(text)
-    if found is None:
-        near = ms_drg.nearest(text, 1) if text else []
-        return f"{text[:100]!r}: no MS-DRG v34 title" + (f", the nearest is {near[0]!r}" if near else "")
-    return f"DRG {found.number} {found.title!r}: base {found.base!r}, status {found.status_word!r}"
-
-
-def _icd(text: str) -> str:
-    code = icd10.normalise(text)
-    if not icd10.exists(code):
-        near = icd10.nearest(code, 1)
-        return f"{text[:100]!r}: not in simple-icd-10-cm" + (f", near it is {near[0]!r}" if near else "")
-    return f"{code}: category {icd10.category(code)}, chapter {icd10.chapter(code)}"
-
-
-def _drg_points(result: drg.Score, options: dict[str, object]) -> list[str]:
-    levels = (("the DRG", "acc"), ("the base", "base"), ("the status", "status"))
-    shared = [what for what, key in levels if result[key]]
-    scheme = options.get("accuracy", "dense")
-    first = "a DRG is named" if result["cot_first"] else "no DRG is named"
-    penalty = 0 - options.get("cot_first_penalty", 0.0) * result["cot_first"]
-    return [
-        f"right      {', '.join(shared) or 'nothing'}",
-        f"format     {result['format']:+g}",
-        f"accuracy   {result['accuracy']:+g}  ({scheme})",
-        f"cot first  {penalty:+g}  ({first} within the first {WORDS} words)",
-    ]
-
-
-def _icd_points(result: icd.Score, options: dict[str, object]) -> list[str]:
-    shared = [
-        what for what, key in (("the code", "acc"), ("category", "category"), ("chapter", "chapter")) if result[key]
-    ]
-    weights = [options.get(f"{name}_weight", 1.0) for name in ("format", "outcome")]
-    return [
-        f"right      {', '.join(shared) or 'nothing'}",
-        f"format     {result['format']:+g}  (weight {weights[0]:g})",
-        f"outcome    {result['outcome']:+g}  (weight {weights[1]:g})",
-    ]
-
-
 def option(text: str) -> tuple[str, object]:
     """KEY=VALUE, its value read as a number where it is one."""
     key, sign, value = text.partition("=")
@@ -113,12 +63,13 @@ def option(text: str) -> tuple[str, object]:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__, "python -m reward_fns.explain --task icd --gold I214 --completion completion.txt")
-    arguments.add_argument("--task", choices=tuple(_TASKS), required=True)
+    arguments.add_argument("--task", choices=tuple(TASKS), required=True)
     arguments.add_argument("--gold", required=True, help="the right DRG title or ICD-10-CM code")
     arguments.add_argument("--completion", required=True, help="a file with the completion, - for standard input")
     arguments.add_argument("--option", type=option, action="append", default=[], metavar="KEY=VALUE")
     given = arguments.parse_args(argv)
-    reward, options = _TASKS[given.task][0], dict(given.option)
+    task, options = TASKS[given.task], dict(given.option)
+    reward = task.module()
     try:
         reward.check_options(**options)
         reward.check_gold(given.gold, **options)
@@ -133,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"{given.completion} is a folder; give a file with one completion") from None
     except ValueError as error:
         raise UserError(str(error)) from None
-    print("\n".join(explain(given.task, completion, given.gold, **options)))
+    print("\n".join(explain(task, completion, given.gold, **options)))
 
 
 if __name__ == "__main__":

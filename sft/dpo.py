@@ -8,11 +8,13 @@ of the chosen over the rejected completion is measured before and after, and sta
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from common.commands import UserError, existing, run
-from sft.training import examples, run_folder, settings, start, tokens
+from common.settings import setting
+from sft.training import examples, run_folder, start, tokens
+from sft.training.settings import Common, parse
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Source(settings.Common):
+class Source(Common):
     """What is trained on what."""
 
-    pairs: str = field(default="", metadata={"help": "parquet with prompt, chosen, rejected and hadm_id"})
-    held_out: float = field(default=0.1, metadata={"help": "share of the cases that is only measured; 0 for none"})
+    pairs: str = setting("parquet with prompt, chosen, rejected and hadm_id", "")
+    held_out: float = setting("share of the cases that is only measured; 0 for none", 0.1)
 
 
 def load(path: str, held_out: float) -> tuple["Dataset", "Dataset"]:
@@ -98,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     run_folder.environment()
     from trl import DPOConfig
 
-    train(*settings.parse(argv, Source, DPOConfig, __doc__))
+    train(*parse(argv, Source, DPOConfig, __doc__))
 
 
 if __name__ == "__main__":

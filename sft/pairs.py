@@ -16,8 +16,8 @@ from common.commands import UserError, parser, run
 from common.files import whole_file
 from data_prep import parquet
 from eval.generation import parts
-from sft.tracing import quality
-from sft.training.examples import STYLES, TASKS, by_case, completion
+from reward_fns.task import TASKS
+from sft.training.examples import by_case, styles
 
 SCHEMA = pa.schema(
     [
@@ -39,12 +39,12 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--traces", required=True, help="traces.parquet of sft.traces for them")
     p.add_argument("--generations", type=Path, required=True, help="folder of eval.generate for them")
     p.add_argument("--out", required=True, help="parquet to write")
-    p.add_argument("--style", default="cot_first", choices=STYLES[:-1], help="of the traces (default cot_first)")
+    p.add_argument("--style", default="cot_first", choices=styles()[:-1], help="of the traces (default cot_first)")
     p.add_argument("--prefill", default="", help="text that every sampled answer started with")
     args = p.parse_args(argv)
     table = parquet.read(args.cases)
     chosen = {
-        key: completion(row["task"], row["reasoning"], row["answer"])
+        key: TASKS[row["task"]].completion(row["reasoning"], row["answer"])
         for key, row in by_case(args.traces, args.style).items()
     }
     rejected = wrong(args.generations, args.prefill)
@@ -75,9 +75,9 @@ def wrong(folder: Path, prefill: str = "") -> dict[Key, str]:
     found: dict[Key, str] = {}
     for _, part in parts.read(folder, settings):
         for row in part.to_pylist():
-            gold, task = row["ground_truth"], TASKS[row["data_source"]]
+            gold, right = row["ground_truth"], TASKS.of_source(row["data_source"], folder).scorer()
             for text, reason in zip(row["completions"], row["finish_reason"], strict=True):
-                if reason == "stop" and not quality.right(task, prefill + text, gold):
+                if reason == "stop" and not right(prefill + text, gold)["acc"]:
                     found.setdefault((row["hadm_id"], gold), prefill + text)
     return found
 

@@ -6,39 +6,14 @@ python -m sft.titles    # prints them
 from typing import TYPE_CHECKING
 
 from common.commands import parser, run
+from common.files import beside
 from reward_fns.drg import ms_drg
 from sft.tracing import requests
 
 if TYPE_CHECKING:
     from sft.training.examples import Example
 
-MDCS = {
-    "01": "the nervous system",
-    "02": "the eye",
-    "03": "the ear, nose, mouth and throat",
-    "04": "the respiratory system",
-    "05": "the circulatory system",
-    "06": "the digestive system",
-    "07": "the hepatobiliary system and pancreas",
-    "08": "the musculoskeletal system and connective tissue",
-    "09": "the skin, subcutaneous tissue and breast",
-    "10": "endocrine, nutritional and metabolic diseases",
-    "11": "the kidney and urinary tract",
-    "12": "the male reproductive system",
-    "13": "the female reproductive system",
-    "14": "pregnancy, childbirth and the puerperium",
-    "15": "newborns with conditions of the perinatal period",
-    "16": "the blood, blood-forming organs and immune disorders",
-    "17": "myeloproliferative diseases and poorly differentiated neoplasms",
-    "18": "infectious and parasitic diseases",
-    "19": "mental diseases and disorders",
-    "20": "alcohol and drug use",
-    "21": "injuries, poisonings and toxic effects of drugs",
-    "22": "burns",
-    "23": "factors influencing health status",
-    "24": "multiple significant trauma",
-    "25": "HIV infections",
-}
+MDCS: dict[str, str] = beside(__file__)  # titles.yaml
 BEFORE = "018"  # pre-MDC groups (transplants, tracheostomies) have lower numbers
 
 

@@ -3,33 +3,18 @@
     accelerate launch -m sft.train --config recipes/drg_sapphire/sft/cold.yaml
     python -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml --num_train_epochs 2
 
-Keys of the YAML are those of trl's SFTConfig and of `Source` below; `--key value` overrides one. A run that was
-killed goes on from its last checkpoint when it is started again; a finished one is refused unless --fresh true.
+Keys of the YAML are those of trl's SFTConfig and of `Source` in sft.training.settings; `--key value` overrides one. A
+run that was killed goes on from its last checkpoint when it is started again; a finished one is refused unless --fresh.
 """
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from common.commands import run
-from sft.training import examples, run_folder, settings, start, tokens
+from sft.training import examples, run_folder, start, tokens
+from sft.training.settings import Source, parse
 
 if TYPE_CHECKING:
     from trl import SFTConfig
-
-
-@dataclass
-class Source(settings.Common):
-    """What is trained on what."""
-
-    cases: str = field(
-        default="", metadata={"help": "parquet with prompt and completion, or cases to join with traces"}
-    )
-    sample: str | None = field(default=None, metadata={"help": "which cases; ${sample} stands for it"})
-    traces: str | None = field(default=None, metadata={"help": "parquet of reasoning traces"})
-    style: str = field(default="cot_first", metadata={"help": f"what is written: {', '.join(examples.STYLES)}"})
-    only_accepted: bool = field(default=True, metadata={"help": "leave out traces whose answer is not the gold"})
-    titles: bool = field(default=False, metadata={"help": "add the 28 questions that list the MS-DRG titles"})
-    requests: bool = field(default=False, metadata={"help": "add the requests of sft.traces, answered by the traces"})
 
 
 def train(source: Source, config: "SFTConfig") -> None:
@@ -54,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     run_folder.environment()
     from trl import SFTConfig
 
-    train(*settings.parse(argv, Source, SFTConfig, __doc__))
+    train(*parse(argv, Source, SFTConfig, __doc__))
 
 
 if __name__ == "__main__":

@@ -16,52 +16,17 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from common.files import beside
 from data_prep.cohort.sections import unwrapped
 
-SECTIONS = (
-    "chief complaint",
-    "present illness",
-    "medical history",
-    "medications on admission",
-    "allergies",
-    "physical exam",
-    "family history",
-    "social history",
-)
+_KNOWN = beside(__file__)  # admission.yaml
+SPELLINGS: dict[str, list[str]] = _KNOWN["sections"]
+SECTIONS = tuple(SPELLINGS)
 NEEDED = 3  # one of the first three must say something
 MODES = ("fixed", "published")
-HOME_DRUGS, EXAM = SECTIONS[3], SECTIONS[5]
-
-# Headings as `fixed` reads them, in lower case; any word of a longer one may be blanked out ("___ on Admission").
-SPELLINGS = {
-    "chief complaint": ("chief complaint", "chief complaints"),
-    "present illness": ("history of present illness", "history of the present illness", "present illness"),
-    "medical history": ("past medical history", "prior medical history", "medical history"),
-    HOME_DRUGS: (
-        "medications on admission", "medication on admission", "meds on admission", "home medications on admission",
-        "admission medications",
-    ),
-    "allergies": ("allergies", "allergies / adverse drug reactions"),
-    EXAM: (
-        "physical exam", "physical examination", "admission physical exam", "admission physical examination",
-        "physical exam on admission", "physical examination on admission",
-    ),
-    "family history": ("family history", "family medical history"),
-    "social history": ("social history",),
-}  # fmt: skip
-BEFORE_RESULTS = (
-    "name", "unit no", "admission date", "discharge date", "date of birth", "sex", "service", "attending",
-    "major surgical or invasive procedure", "major surgical or invasive procedures", "surgical history",
-    "past surgical history", "___ history", "___ exam", "___ exam on admission",
-)  # fmt: skip
-FROM_RESULTS = (
-    "pertinent results", "brief hospital course", "rief hospital course", "hospital course", "facility", "addendum",
-    "followup instructions", "follow-up instructions", "follow up instructions", "discharge medications",
-    "discharge medication", "discharge disposition", "discharge diagnosis", "discharge diagnoses",
-    "discharge condition", "discharge instructions", "discharge instruction",
-)  # fmt: skip
+HOME_DRUGS, EXAM = "medications on admission", "physical exam"
 # These end what stands before them also where their colon is missing.
-ALONE = {name for name in FROM_RESULTS if " " in name}
+ALONE = {name for name in _KNOWN["from results"] if " " in name}
 DROPPED, LATER = "dropped", "dropped, and nothing but the medications on admission follows"
 BLANKED = "___"
 SHORTEST, LONGEST = len("\nd/c:"), 45  # letters of a line that opens an exam at discharge, without its colon
@@ -82,7 +47,7 @@ PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.(
 def _headings() -> dict[str, str]:
     """Every heading, and the section that it opens."""
     plain = {spelling: section for section, spellings in SPELLINGS.items() for spelling in spellings}
-    plain |= dict.fromkeys(BEFORE_RESULTS, DROPPED) | dict.fromkeys(FROM_RESULTS, LATER)
+    plain |= dict.fromkeys(_KNOWN["before results"], DROPPED) | dict.fromkeys(_KNOWN["from results"], LATER)
     blanked: dict[str, set[str]] = {}
     for heading, section in plain.items():
         words = heading.split()

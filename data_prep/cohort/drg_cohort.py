@@ -10,27 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.commands import UserError
-from data_prep.cohort import drg_titles, mimic, sections, splits
-from data_prep.writing import manifest
+from data_prep.cohort import drg_titles, mimic, sections
+from data_prep.writing import manifest, rows
 from reward_fns.drg import ms_drg
 
 MIN_WORDS = 40  # courses must have more
 ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
 REVIEW = "descriptions.csv"  # where drg_titles lists how descriptions were read
-
-
-class Cohort(NamedTuple):
-    """The rows in the order of the notes, as columns; `at` is the place of a row's course among the courses."""
-
-    hadm_id: np.ndarray
-    subject_id: np.ndarray
-    number: np.ndarray
-    at: np.ndarray
-    courses: pa.Array
-
-    def titles(self, chosen: splits.Rows) -> list[str]:
-        return [TITLES[number] for number in self.number[chosen].tolist()]
 
 
 TITLES = {int(drg.number): drg.title for drg in ms_drg.DRGS}
@@ -44,7 +31,7 @@ class Courses(NamedTuple):
     texts: pa.Array
 
 
-class Rows(NamedTuple):
+class Coded(NamedTuple):
     """HCFA rows that have a v34 title, in file order."""
 
     hadm_id: np.ndarray
@@ -79,7 +66,7 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
             subject_ids.append(subject_id)
             found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
-    kept.facts["releases"]["note"] = mimic.note_release(notes)
+    kept.facts["releases"]["note"] = mimic.release("discharge", notes)
     kept.step("hospital course", notes, with_course, "no hospital course found in the note")
     kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
     kept.step("duplicates", long, len(hadm_ids), "text equal to an earlier one")
@@ -87,54 +74,47 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
     return Courses(np.array(hadm_ids, np.int64), np.array(subject_ids, np.int64), whole)
 
 
-def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Rows:
+def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Coded:
     """The MS-DRGs of the admissions: one each, rarely two."""
     table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
-    kept.facts["releases"]["hosp"] = mimic.release({"drgcodes": table.num_rows})
+    kept.facts["releases"]["hosp"] = mimic.release("drgcodes", table.num_rows)
     kinds = pc.utf8_trim_whitespace(pc.fill_null(table["drg_type"], ""))
     hcfa = table.filter(pc.and_(pc.equal(kinds, "HCFA"), pc.is_valid(table["hadm_id"])))
     kept.step("drg_type", table.num_rows, hcfa.num_rows, "not HCFA (= MS-DRG)")
     described = list(
         zip(*(pc.fill_null(hcfa[name], "").to_pylist() for name in ("description", "drg_code")), strict=True)
     )
-    found = {pair: titles.find(*pair, rows) for pair, rows in Counter(described).items()}
+    found = {pair: titles.find(*pair, count) for pair, count in Counter(described).items()}
     numbers = {pair: int(drg.number) if drg else 0 for pair, drg in found.items()}
     number = np.array([numbers[pair] for pair in described], np.int64)
-    rows = Rows(hcfa["hadm_id"].to_numpy()[number > 0], number[number > 0])
+    coded = Coded(hcfa["hadm_id"].to_numpy()[number > 0], number[number > 0])
     unread = f"{titles.unmapped()} descriptions are no v34 title, see {REVIEW}"
-    kept.step("MS-DRG v34 title", hcfa.num_rows, len(rows.number), unread)
+    kept.step("MS-DRG v34 title", hcfa.num_rows, len(coded.number), unread)
     kept.facts["titles_found_by"] = titles.counts()
-    several = len(rows.hadm_id) - len(np.unique(rows.hadm_id))
+    several = len(coded.hadm_id) - len(np.unique(coded.hadm_id))
     if several:
-        _, cases = np.unique(np.stack(rows), axis=1, return_counts=True)
+        _, cases = np.unique(np.stack(coded), axis=1, return_counts=True)
         kept.say(
             f"{several} further MS-DRG rows of an admission, {several - int((cases - 1).sum())} of them with another "
             "title than the first: each row is a case of its own, as in DRG-LLaMA's join"
         )
-    return rows
+    return coded
 
 
-def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> Cohort:
+def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> rows.Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
-        rows = drgs(hosp, titles, kept)
+        coded = drgs(hosp, titles, kept)
         found = courses(batches, rules, kept)
-    order = np.argsort(rows.hadm_id, kind="stable")  # the rows of an admission stay in file order
-    first, end = (np.searchsorted(rows.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))
+    order = np.argsort(coded.hadm_id, kind="stable")  # the rows of an admission stay in file order
+    first, end = (np.searchsorted(coded.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))
     each = end - first
     at = np.repeat(np.arange(len(each)), each)
-    number = rows.number[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
+    number = coded.number[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
     kept.step("join on hadm_id", len(each), len(at), "no MS-DRG for the admission (one with two counts twice)")
     frequent = np.bincount(number, minlength=1)[number] >= MIN_CASES
     kept.step("cases of the title", len(at), int(frequent.sum()), f"title with fewer than {MIN_CASES} cases")
     if not frequent.any():
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
     at, number = at[frequent], number[frequent]
-    return Cohort(found.hadm_id[at], found.subject_id[at], number, at, found.texts)
-
-
-def label_counts(number: np.ndarray) -> dict[str, int]:
-    """Cases per title, most frequent first."""
-    numbers, counts = np.unique(number, return_counts=True)
-    cases = {TITLES[drg]: count for drg, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
-    return dict(sorted(cases.items(), key=lambda case: (-case[1], case[0])))
+    return rows.Cohort(found.hadm_id[at], found.subject_id[at], number, at, found.texts, TITLES.__getitem__)

@@ -2,8 +2,7 @@
 
     for found in helpers.each(batches, work, helpers.wanted(path)): ...   # work(batch) of every batch, in their order
 
-Python runs on one core at a time, so threads would not help. A batch goes to a helper, and its result comes back, in
-memory that both can map: nothing is written to a disk, and nothing is left of it when the processes end, however.
+Python runs on one core at a time, so threads would not help.
 """
 
 import os
@@ -29,8 +28,7 @@ AHEAD = 2  # batches that lie ready for each helper, so that none runs out of wo
 
 def wanted(path: Path) -> int:
     """How many helpers a file is worth on this machine."""
-    able = hasattr(os, "memfd_create") and path.exists() and path.stat().st_size >= WORTH
-    return min(MOST, len(os.sched_getaffinity(0)) - 1) if able else 0
+    return min(MOST, len(os.sched_getaffinity(0)) - 1) if path.exists() and path.stat().st_size >= WORTH else 0
 
 
 def each(batches: Iterable[pa.RecordBatch], work: Work, helpers: int) -> Iterator[pa.RecordBatch]:
@@ -38,70 +36,28 @@ def each(batches: Iterable[pa.RecordBatch], work: Work, helpers: int) -> Iterato
     if not helpers:
         yield from map(work, batches)
         return
-    results: deque[pa.RecordBatch | _Handed] = deque()
+    results: deque[Future[pa.RecordBatch]] = deque()
     pool = ProcessPoolExecutor(helpers, get_context("spawn"), _begin)
     try:
         for batch in batches:
-            waiting = sum(not _is_ready(result) for result in results)
-            results.append(_Handed(pool, work, batch) if waiting < AHEAD * helpers else work(batch))
-            while results and _is_ready(results[0]):
-                yield _received(results.popleft())
+            waiting = sum(not result.done() for result in results)
+            results.append(pool.submit(work, batch) if waiting < AHEAD * helpers else _done(work(batch)))
+            while results and results[0].done():
+                yield results.popleft().result()
         while results:
-            yield _received(results.popleft())
+            yield results.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
             "a process that helped was killed, perhaps for want of memory; run the command again"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-        for result in results:
-            if isinstance(result, _Handed):
-                result.close()
 
 
-class _Handed:
-    """A batch that a helper works on."""
-
-    def __init__(self, pool: ProcessPoolExecutor, work: Work, batch: pa.RecordBatch) -> None:
-        self.given, self.found = (os.memfd_create(name) for name in ("batch", "result"))
-        _write(batch, self.given)
-        paths = [f"/proc/{os.getpid()}/fd/{file}" for file in (self.given, self.found)]
-        self.done: Future[None] = pool.submit(_answer, work, *paths)
-
-    def result(self) -> pa.RecordBatch:
-        try:
-            self.done.result()
-            with pa.OSFile(f"/proc/self/fd/{self.found}") as copied:  # a map would keep the file open
-                return _read(copied)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        os.close(self.given)
-        os.close(self.found)
-
-
-def _is_ready(result: "pa.RecordBatch | _Handed") -> bool:
-    return not isinstance(result, _Handed) or result.done.done()
-
-
-def _received(result: "pa.RecordBatch | _Handed") -> pa.RecordBatch:
-    return result.result() if isinstance(result, _Handed) else result
-
-
-def _answer(work: Work, given: str, found: str) -> None:
-    """In a helper: from one file in memory to the other."""
-    with open(found, "wb") as file, pa.memory_map(given) as mapped:
-        _write(work(_read(mapped)), file.fileno())
-
-
-def _write(batch: pa.RecordBatch, file: int) -> None:
-    with open(file, "wb", closefd=False) as sink, pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
-
-
-def _read(file: pa.NativeFile) -> pa.RecordBatch:
-    return pa.ipc.open_stream(file).read_next_batch()
+def _done(result: pa.RecordBatch) -> Future[pa.RecordBatch]:
+    future: Future[pa.RecordBatch] = Future()
+    future.set_result(result)
+    return future
 
 
 def _begin() -> None:

@@ -23,40 +23,10 @@ from tqdm import tqdm
 
 from common.commands import UserError, existing
 
-HOSP = {
-    "drgcodes": ("subject_id", "hadm_id", "drg_type", "drg_code", "description", "drg_severity", "drg_mortality"),
-    "diagnoses_icd": ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"),
-    "d_icd_diagnoses": ("icd_code", "icd_version", "long_title"),
-    "admissions": (
-        "subject_id", "hadm_id", "admittime", "dischtime", "deathtime", "admission_type", "admit_provider_id",
-        "admission_location", "discharge_location", "insurance", "language", "marital_status", "race", "edregtime",
-        "edouttime", "hospital_expire_flag",
-    ),
-    "patients": ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"),
-}  # fmt: skip
-NOTE = {"discharge": ("note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text")}
-
-# Rows of each file in each release.
-RELEASES = {
-    "2.0": {
-        "admissions": 454_324, "patients": 315_460, "diagnoses_icd": 5_006_884, "d_icd_diagnoses": 109_775,
-        "drgcodes": 636_157,
-    },
-    "2.1": {
-        "admissions": 431_088, "patients": 299_777, "diagnoses_icd": 4_752_265, "d_icd_diagnoses": 109_775,
-        "drgcodes": 603_645,
-    },
-    "2.2": {
-        "admissions": 431_231, "patients": 299_712, "diagnoses_icd": 4_756_326, "d_icd_diagnoses": 109_775,
-        "drgcodes": 604_377,
-    },
-    "3.1": {
-        "admissions": 546_028, "patients": 364_627, "diagnoses_icd": 6_364_488, "d_icd_diagnoses": 112_107,
-        "drgcodes": 761_856,
-    },
-    "demo": {"admissions": 275, "patients": 100, "diagnoses_icd": 4_506, "drgcodes": 454},
-}  # fmt: skip
-NOTE_RELEASES = {"Note 2.2": (331_793, 331_794)}  # counted, and as PhysioNet's page says
+with open(Path(__file__).with_suffix(".csv"), encoding="utf-8", newline="") as _file:
+    # the columns of each file and its rows in each release, those of the notes as counted and as PhysioNet's page says
+    _FILES = {row.pop("file"): row for row in text_csv.DictReader(_file)}
+COLUMNS = {name: tuple(row.pop("columns").split()) for name, row in _FILES.items()}
 UNKNOWN = "unknown or synthetic"
 
 DISCHARGE = "discharge.csv.gz"
@@ -69,17 +39,9 @@ AGAIN = "download it again and compare its SHA-256"
 INTEGERS = {"subject_id", "hadm_id", "seq_num", "icd_version"}
 
 
-def release(rows: dict[str, int]) -> str:
-    """The release whose row counts these are; every file given must agree."""
-    for name, counts in RELEASES.items():
-        if rows and all(counts.get(file) == count for file, count in rows.items()):
-            return name
-    return UNKNOWN
-
-
-def note_release(rows: int) -> str:
-    """The same for the discharge summaries."""
-    return next((name for name, counts in NOTE_RELEASES.items() if rows in counts), UNKNOWN)
+def release(file: str, rows: int) -> str:
+    """The release in which a file has so many rows."""
+    return next((name for name, counts in _FILES[file].items() if str(rows) in counts.split()), UNKNOWN)
 
 
 def table(hosp: Path, name: str, columns: Sequence[str]) -> pa.Table:

@@ -169,7 +169,8 @@ class _Ledger:
                     self.give(group, short)
 
 
-SPLITS: dict[str, Callable[[np.ndarray, np.ndarray, Sequence[int]], Division]] = {
+Split = Callable[[np.ndarray, np.ndarray, Sequence[int]], Division]
+SPLITS: dict[str, Split] = {
     "published": published,
     "stable": stable,
     "patient": patient,

@@ -1,4 +1,4 @@
-"""The one place of prompt text: system and user message of both tasks, as files, hashed into every manifest.
+"""The one place of prompt text: system and user message of every task, as files, hashed into every manifest.
 
     prompts.messages("drg", note)   # [{"role": "system", …}, {"role": "user", …}]
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.commands import UserError
+from reward_fns.task import TASKS
 
-TASKS = ("drg", "icd")
 HERE = Path(__file__).parent
 NOTE = "{note}"
 
@@ -25,9 +25,7 @@ class Prompt(NamedTuple):
 
 def load(task: str, prompt_dir: str | Path | None = None) -> Prompt:
     """The prompt of a task, a user's own files first."""
-    if task not in TASKS:
-        raise ValueError(f"no prompts for the task {task!r}; tasks: {', '.join(TASKS)}")
-    system, user = (_file(f"{task}_{role}.txt", prompt_dir) for role in ("system", "user"))
+    system, user = (_file(name, prompt_dir or TASKS[task].prompts) for name in _names(task))
     prompt = Prompt(system.read_text(encoding="utf-8").strip(), user.read_text(encoding="utf-8").strip())
     if prompt.user.count(NOTE) != 1 or NOTE in prompt.system:
         raise UserError(f"{user} must contain {NOTE} exactly once, and {system.name} not at all: the note goes there")
@@ -47,8 +45,15 @@ def fill(prompt: Prompt, note: str) -> list[dict[str, str]]:
 
 def hashes(prompt_dir: str | Path | None = None) -> dict[str, str]:
     """SHA-256 of every prompt file in use, by file name."""
-    names = sorted(f"{task}_{role}.txt" for task in TASKS for role in ("system", "user"))
-    return {name: hashlib.sha256(_file(name, prompt_dir).read_bytes()).hexdigest() for name in names}
+    found = {}
+    for task in TASKS.values():
+        for name in _names(task.key):
+            found[name] = hashlib.sha256(_file(name, prompt_dir or task.prompts).read_bytes()).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def _names(task: str) -> tuple[str, str]:
+    return f"{task}_system.txt", f"{task}_user.txt"
 
 
 def _file(name: str, prompt_dir: str | Path | None) -> Path:

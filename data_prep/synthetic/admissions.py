@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from data_prep.synthetic import note
-from data_prep.synthetic.families import FAMILIES
-from data_prep.synthetic.vocabulary import Family
+from data_prep.synthetic.vocabulary import FAMILIES, Family
 
 WEIGHTS = [1 / (rank + 2) for rank in range(len(FAMILIES))]
 # Rare conditions have about a case each however many notes there are, so that some are met in the test split only.

@@ -5,34 +5,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from common.files import beside
 from data_prep.synthetic.admissions import Admission
-from data_prep.synthetic.families import FAMILIES
-from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, ICD9, MCC, NEITHER
+from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, ICD9, MCC, NEITHER
 
-# Descriptions of HCFA rows that are no MS-DRG v34 title: of other versions, or of none.
-UNMAPPABLE = (
-    "NASAL TRAUMA & DEFORMITY W CC",
-    "UNRELATED OPERATING ROOM EPISODE",
-    "OTHER FACTORS INFLUENCING RECOVERY",
-)
-SHORTER = {
-    "CHRONIC OBSTRUCTIVE PULMONARY DISEASE": "CHR OBSTRUCTIVE PULM DISEASE",
-    "HEART FAILURE": "HEART FAIL",
-    "HEMORRHAGE": "HEMORR",
-    "INFECTIONS": "INFECT",
-    "DISORDERS": "DISORD",
-    "REPLACEMENT": "REPLAC",
-    "PNEUMONIA": "PNEUM",
-}
+SAY = beside(__file__)  # tables.yaml
 
 
 def raw_description(rng: random.Random, title: str) -> str:
     """The title as billing systems print it; some are beyond simple normalisation, one in a hundred is no DRG."""
     kind = rng.random()
     if kind < 0.01:
-        return rng.choice(UNMAPPABLE)
+        return rng.choice(SAY["unmappable"])
     if kind < 0.03:
-        for long, short in SHORTER.items():
+        for long, short in SAY["shorter"].items():
             title = title.replace(long, short)
     if kind < 0.6:
         title = title.replace(" WITHOUT ", " W/O ").replace(" WITH ", " W ")

@@ -10,29 +10,14 @@ themselves and wrong, as reasonings of language models can be.
 import random
 from dataclasses import dataclass
 
-from data_prep.synthetic.families import FAMILIES
+from common.files import beside
 from data_prep.synthetic.note import Case
-from data_prep.synthetic.vocabulary import CC, MCC, NEITHER, Family
+from data_prep.synthetic.vocabulary import CC, FAMILIES, MCC, NEITHER, Family
 from reward_fns.icd import icd10
 
 STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle",)}
 
-STAY = (
-    "Reading the course, the patient was admitted with {p}. In MS-DRG terms that groups to {base}.",
-    "In this course the patient was admitted with {p}. The base group of that is {base}.",
-)
-FOUND = "Among the secondary diagnoses, {c} is {severity}."
-NOTHING = "Among the secondary diagnoses, nothing changes the group."
-STATUS = ("So the status is {status}.", "The status is therefore {status}.")
-NO_STATUS = "This group carries no status."
-ARRIVAL = (
-    "The note is of a patient admitted for something of the kind {base}.",
-    "What brought the patient in is of the kind {base}.",
-)
-DETAIL = "The detail that counts is {p}."
-NO_DETAIL = "No detail of it sets this case apart from the usual one."
-CHAPTER = ("By its cause it belongs to chapter {chapter} of the code set.", "That is a matter of chapter {chapter}.")
-CODE = ("Taken together, the code is {code}.", "So the principal diagnosis has the code {code}.")
+SAY = beside(__file__)  # trace.yaml
 
 
 @dataclass(frozen=True)
@@ -53,10 +38,10 @@ def _icd(rng: random.Random, case: Case, overlook: float) -> Trace:
     usual = next(iter(case.family.conditions))
     condition = usual if case.condition != usual and rng.random() < overlook else case.condition
     code = case.family.code(condition)
-    detail = NO_DETAIL if condition == usual else DETAIL.format(p=condition)
-    arrival = rng.choice(ARRIVAL).format(base=case.family.base.lower())
-    chapter = rng.choice(CHAPTER).format(chapter=icd10.chapter(code))
-    return Trace(f"{arrival} {detail} {chapter} {rng.choice(CODE).format(code=code)}", code)
+    detail = SAY["no detail"] if condition == usual else SAY["detail"].format(p=condition)
+    arrival = rng.choice(SAY["arrival"]).format(base=case.family.base.lower())
+    chapter = rng.choice(SAY["chapter"]).format(chapter=icd10.chapter(code))
+    return Trace(f"{arrival} {detail} {chapter} {rng.choice(SAY['code']).format(code=code)}", code)
 
 
 def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
@@ -68,9 +53,9 @@ def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
     words = case.family.statuses[severity]
     # a base that is a whole title stands in lower case, so that a cot_first trace does not give the answer away early
     base = case.family.base if words else case.family.base.lower()
-    stay = rng.choice(STAY).format(p=case.condition, base=base)
-    finding = NOTHING if severity == NEITHER else FOUND.format(c=case.comorbidity, severity=severity)
-    status = rng.choice(STATUS).format(status=words) if words else NO_STATUS
+    stay = rng.choice(SAY["stay"]).format(p=case.condition, base=base)
+    finding = SAY["nothing"] if severity == NEITHER else SAY["found"].format(c=case.comorbidity, severity=severity)
+    status = rng.choice(SAY["status"]).format(status=words) if words else SAY["no status"]
     if style == "cot_first":
         return Trace(f"{stay} {finding} {status}", answer)
     if style == "answer_first":

@@ -1,13 +1,20 @@
-"""What data_prep.drg and data_prep.icd share: flags, what they load before the notes, the counts of the papers."""
+"""What data_prep.drg and data_prep.icd share: flags, what they load before the notes, how they divide, count, write."""
 
 import argparse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.commands import parser
+import numpy as np
+import pyarrow as pa
+
+from common.commands import UserError, parser
+from common.files import whole_folder
 from common.record import command_line
-from data_prep import prompts
-from data_prep.writing import budget, manifest
+from data_prep import parquet, prompts
+from data_prep.cohort import splits
+from data_prep.writing import budget, manifest, rows
 
 
 class Loaded(NamedTuple):
@@ -50,11 +57,46 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Load
     return Loaded(prompt, fit, manifest.Manifest(task, facts))
 
 
+def divided(
+    split: splits.Split, cases: rows.Cohort, shares: dict[str, int], note: Path, kept: manifest.Manifest
+) -> dict[str, np.ndarray]:
+    """Row numbers of every split."""
+    parts, said = split(cases.label, cases.subject_id, tuple(shares.values()))
+    for sentence in said:
+        kept.say(f"{(', ' if len(shares) > 2 else ' and ').join(shares)}: {sentence}")
+    for name, part in zip(shares, parts, strict=True):
+        if not len(part):
+            raise UserError(
+                f"{len(cases.label)} cases of {note} are too few: the {name} split is empty; give more notes"
+            )
+    return dict(zip(shares, parts, strict=True))
+
+
 def compare(ours: dict[str, int], paper: dict[str, int]) -> dict[str, dict[str, int]]:
     """Our counts beside the paper's, printed and for the manifest."""
     for name, count in ours.items():
         print(f"{name:<28} {count:>9,}  the paper: {paper[name]:,}")
     return {name: {"ours": count, "paper": paper[name]} for name, count in ours.items()}
+
+
+@contextmanager
+def written(
+    out: Path,
+    source: str,
+    cases: rows.Cohort,
+    files: Mapping[str, np.ndarray],
+    loaded: Loaded,
+    want: pa.Schema = parquet.RL,
+) -> Iterator[Path]:
+    """OUT with the parquet files; what else belongs into it is written in the block, and the manifest comes last."""
+    prompt, fit, kept = loaded
+    builder = rows.Builder(source, prompt, cases, budget.fitted(cases.texts, prompt, fit), want)
+    with whole_folder(out) as folder:
+        rows.write_files(folder, builder, files)
+        for name, chosen in files.items():
+            kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
+        yield folder
+        kept.write(folder)
 
 
 def say_where(out: Path, rows: dict[str, int], kept: manifest.Manifest) -> None:

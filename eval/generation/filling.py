@@ -1,7 +1,8 @@
 """A folder of generations is filled: opened or refused, what is missing is generated, and in the end it is finished.
 
+    todo = cases(table, "data/drg/test.parquet")
     made = settings(source, data, sampling, seed=0)
-    filled = fill(folder, cases, made, source, command)      # again: only what is missing
+    filled = fill(folder, todo, made, source, command)      # again: only what is missing
     filled.run["speed"], filled.failed
 
 `python -m eval.generate` and sft.traces both fill folders with it; eval.generation.parts says what such a folder holds.
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from common.commands import UserError
 from common.record import commit, versions
+from data_prep import parquet
 from eval.generation import parts
 from eval.generation.ray_session import quiet
 from eval.generation.settings import FIXED
@@ -37,6 +39,23 @@ class Filled:
     missing: int  # prompts that were not there
     seconds: float  # that they took with start-up
     failed: Sequence[str]  # why some of them are missing still, which leaves the folder unfinished
+
+
+def cases(table: pa.Table, data: str) -> pa.Table:
+    """The columns that a generation needs, one row per prompt; `data` is what the rows were read from."""
+    if not table.num_rows:
+        raise UserError(f"{data} has no rows; prepare the data again")
+    info = table["extra_info"].combine_chunks()
+    found = pa.table(
+        {name: info.field(name) for name in ("index", "hadm_id", "subject_id")}
+        | {"data_source": table["data_source"], "ground_truth": parquet.golds(table), "prompt": table["prompt"]}
+    )
+    for name in ("index", "hadm_id", "subject_id"):
+        if found[name].null_count:
+            raise UserError(f"{data} has rows without extra_info.{name}; prepare the data again")
+    if len(found["index"].unique()) < found.num_rows:
+        raise UserError(f"{data} has rows with the same extra_info.index; prepare the data again")
+    return found.combine_chunks()
 
 
 def settings(

@@ -29,9 +29,6 @@ from reward_fns.explain import explain
 
 CHUNK = 25  # cases
 SEED = 0
-# The flag of a completion that says that a level is right.
-FLAGS = {"drg": "acc", "base": "base", "status": "status", "code": "acc", "category": "category", "chapter": "chapter"}
-FINEST = {"drg": "drg", "icd": "code"}
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,9 @@ def _pack(runs: list[Evaluation], most: int, texts: Texts | None) -> Group:
     def place(text: str) -> int:
         return labels.setdefault(text, len(labels))
 
-    flags = [FLAGS[level] for level in task.levels]
+    flags = [level.flag for level in task.levels]
     known = [*dict.fromkeys(["acc", *flags, "format"])]  # acc is bit 0
-    finest = [*task.levels].index(FINEST[task.key])
-    packed = [_numbers(run, chosen, place, known, finest) for run in runs]
+    packed = [_numbers(run, chosen, place, known) for run in runs]
     cases = samples.cases.take(chosen)
     golds = cases["ground_truth"].to_pylist()
     rows = [
@@ -109,10 +105,7 @@ def _pack(runs: list[Evaluation], most: int, texts: Texts | None) -> Group:
     data = {
         "title": ", ".join(run.name for run in runs),
         "runs": [{"name": run.name} for run in runs],
-        "levels": [
-            {"title": title, "flag": 1 << known.index(flag)}
-            for title, flag in zip(task.levels.values(), flags, strict=True)
-        ],
+        "levels": [{"title": level.title, "flag": 1 << known.index(level.flag)} for level in task.levels],
         "format": 1 << known.index("format"),
         "chunk": CHUNK if texts else 0,
         "cases": rows,
@@ -122,9 +115,9 @@ def _pack(runs: list[Evaluation], most: int, texts: Texts | None) -> Group:
     return Group(data["title"], total, data, chunks)
 
 
-def _numbers(run: Evaluation, chosen: np.ndarray, place: Any, known: list[str], finest: int) -> list[dict[str, Any]]:
+def _numbers(run: Evaluation, chosen: np.ndarray, place: Any, known: list[str]) -> list[dict[str, Any]]:
     """Per case: what each sample says, its flags as bits, tokens, reward; whether the vote is right (2) or tied (1)."""
-    samples = run.samples
+    samples, finest = run.samples, run.samples.task.finest
     votes = majority(samples.said[:, :, finest], samples.gold[:, finest])
     bits = sum(samples.numbers[name][chosen].astype(int) << i for i, name in enumerate(known))
     return [
@@ -171,8 +164,8 @@ def _completions(run: Evaluation, wanted: set[int]) -> dict[int, list[str]]:
 
 def _texts(run: Evaluation, completions: list[str], gold: str) -> dict[str, Any]:
     """The completions of a case, and for each how its reward came about (equal completions share it)."""
-    task = run.samples.task.key
-    options = {"prefill": run.run["settings"]["prefill"]} | ({"accuracy": "strict"} if task == "drg" else {})
+    task = run.samples.task
+    options = {"prefill": run.run["settings"]["prefill"], **task.options}
     place = {text: i for i, text in enumerate(dict.fromkeys(completions))}
     explained = ["\n".join(explain(task, text, gold, **options)) for text in place]
     return {"completions": completions, "explained": explained, "of": [place[text] for text in completions]}

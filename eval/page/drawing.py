@@ -237,3 +237,16 @@ def confusion(palette: Palette, names: list[str], said: list[str], panels: dict[
         axis.set_xlabel("said")
     axes[0].set_ylabel("gold")
     return canvas
+
+
+def requests(palette: Palette, counts: dict[str, int], words: list[int]) -> Any:
+    """What became of the requests for traces, and how long the reasonings of accepted ones are."""
+    canvas, (left, right) = _panels(2, (WIDE, 3.4))
+    bars = left.barh(list(counts), list(counts.values()), color=[palette.of(0), *[palette.soft] * (len(counts) - 1)])
+    left.bar_label(bars, padding=3)
+    left.invert_yaxis()
+    left.grid(False)
+    left.set(title="requests", xlabel="completions")
+    right.hist(words, bins=min(30, max(words, default=0) - min(words, default=0) + 1), color=palette.of(0))
+    right.set(title="accepted traces", xlabel="words of the reasoning", ylabel="traces")
+    return canvas

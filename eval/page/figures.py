@@ -7,7 +7,7 @@ figure.save(Path("report/figures"))
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ DARK = Palette("#e7eaed", "#9ba6b0", "#363d44", ("#6cb6ee", "#f29b55", "#4cc9a0"
 _PAGE = Palette("#010101", "#010102", "#010103", tuple(f"#0200{i:02d}" for i in range(len(LIGHT.series))))
 _VARIABLES = {_PAGE.ink: "var(--ink)", _PAGE.soft: "var(--soft)", _PAGE.line: "var(--line)"}
 _VARIABLES |= {colour: f"var(--series-{i})" for i, colour in enumerate(_PAGE.series, 1)}
+_WHEN = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the same figure gives the same bytes
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ class Figure:
         head = re.sub(r' (width|height)="[^"]*"', "", head)
         return Markup(f'{head} role="img" aria-label="{label}">{body}')
 
-    def save(self, folder: Path) -> list[Path]:
-        """A PNG and a PDF for papers and slides."""
-        paths = [folder / f"{self.key}.{kind}" for kind in ("png", "pdf")]
+    def save(self, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
+        """A PNG and a PDF for papers and slides, or files of other kinds."""
+        paths = [folder / f"{self.key}.{kind}" for kind in kinds]
         with _style(LIGHT, self.key):
             drawn = self.draw(LIGHT)
             for path in paths:
                 with whole_file(path) as made:
-                    when = {"CreationDate": None} if path.suffix == ".pdf" else {}
+                    when = _WHEN.get(path.suffix, {})
                     drawn.savefig(made, format=path.suffix[1:], dpi=200, facecolor="white", metadata=when)
         return paths
 

@@ -20,19 +20,11 @@ from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.drawing import Palette
 from eval.page.figures import DARK, LIGHT, Figure
 from eval.page.runs import Difference, Evaluation, text
+from eval.scoring.measure import measures
+from reward_fns.task import TASKS, Task
 
 HERE = Path(__file__).parent / "static"
 SURFACES = {"light": ("#fbfbfa", "#ffffff"), "dark": ("#15181b", "#1c2024")}
-FORM = {
-    "drg": {
-        "valid": "valid", "format": "format right", "truncated": "cut off", "answer_first": "answer first",
-        "reasoning_words": "words of reasoning", "n_tokens": "tokens", "reward": "reward",
-    },
-    "icd": {
-        "valid": "valid", "format": "format right", "truncated": "cut off", "nil": "outside the labels",
-        "overlap": "overlap", "reasoning_words": "words of reasoning", "n_tokens": "tokens", "reward": "reward",
-    },
-}  # fmt: skip
 
 
 def render(
@@ -52,7 +44,7 @@ def render(
     from markupsafe import Markup
 
     evaluations = [each for each, _ in traced]
-    tasks = [_task(key, evaluations, differences, drawn) for key in views.TASKS]
+    tasks = [_task(key, evaluations, differences, drawn) for key in TASKS]
     tasks = [task for task in tasks if task["evaluations"]]
     paper = studies.paper_views(traced)
     script = (HERE / "report.js").read_text(encoding="utf-8")
@@ -112,12 +104,13 @@ def _task(
     pairs = [(each, *views.confused(each)) for each in runs[-1:]]
     return {
         "key": key,
-        "title": views.TASKS[key],
+        "title": TASKS[key].title,
+        "averages": TASKS[key].classes,
         "evaluations": runs,
         "differences": [each for each in differences if each.samples.task.key == key],
         "columns": views.shown_columns(runs),
         "names": [name for names in views.columns(runs[0]).values() for name in names],
-        "form": FORM[key],
+        "form": _form(TASKS[key]),
         "published": _shared([each.scores["published"] for each in runs]),
         "figures": [each for each in drawn["accuracy"] if each.key == f"accuracy-{key}"],
         "classes": next(each for each in drawn["classes"] if each.key == f"classes-{key}"),
@@ -127,6 +120,13 @@ def _task(
         "measure": measure,
         "pairs": pairs,
     }
+
+
+def _form(task: Task) -> dict[str, str]:
+    """The measures of completions that the page shows, with their headings; the reward is the last."""
+    shown = [measure for measure in measures(task) if measure.heading]
+    shown.sort(key=lambda measure: ("share", "words", "tokens", "reward").index(measure.unit))
+    return {measure.name: measure.heading for measure in shown}
 
 
 def _shared(rows: list[dict[str, Any]]) -> list[str]:

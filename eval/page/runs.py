@@ -47,9 +47,7 @@ class Difference:
 
 def columns(samples: Samples, level: str) -> list[str]:
     """The metrics of the main table, as the task's paper has them."""
-    n = samples.n
-    names = ("pass@1", f"pass@{n}", f"maj@{n}") if samples.task.key == "drg" else ("recall", "precision", "f1")
-    return [f"{level}/{name}" for name in names]
+    return [f"{level}/{name.replace('@n', f'@{samples.n}')}" for name in samples.task.columns]
 
 
 def read_evaluation(name: str, folder: Path) -> Evaluation:
@@ -62,7 +60,7 @@ def read_evaluation(name: str, folder: Path) -> Evaluation:
     samples = read_samples(folder)
     again = f"run `python -m eval.score --generations {folder}` again"
     scores = _json(folder / "scores.json", again)
-    wanted = [column for level in samples.task.levels for column in columns(samples, level)]
+    wanted = [column for level in samples.task.levels for column in columns(samples, level.key)]
     if not set(wanted) <= set(scores.get("metrics", {})):
         raise UserError(f"{folder}/scores.json lacks metrics of this version; {again}")
     return Evaluation(name, folder, samples.run, scores, samples)

@@ -67,7 +67,7 @@ def paper_views(traced: Traced) -> list[PaperView]:
         same = [(each, line) for each, line in traced if each.samples.task.key == table.task]
         if not same:
             continue
-        titles = same[0][0].samples.task.levels
+        titles = {level.key: level.title for level in same[0][0].samples.task.levels}
         panels: dict[str, dict[str, str]] = {}
         for name in table.columns:
             level, _, short = name.partition("/")

@@ -18,26 +18,27 @@ from eval.page.drawing import Line, Point
 from eval.page.figures import Figure
 from eval.page.runs import Evaluation
 from eval.page.studies import Traced, metric_title, ratios, scaling
+from eval.scoring.measure import natural
 from eval.scoring.metrics import INVALID
+from reward_fns.task import TASKS
 
-TASKS = {"drg": "MS-DRG", "icd": "ICD-10-CM"}
 MOST_PAIRS = 12
+STUDIED = "drg"  # whose paper varies what SFT sees before GRPO
 
 
 def columns(each: Evaluation) -> dict[str, dict[str, str]]:
     """The metrics of the main table: by the title of a level, their names and short titles."""
-    levels = each.samples.task.levels.items()
     return {
-        title: {name: metric_title(name.partition("/")[2]) for name in runs.columns(each.samples, level)}
-        for level, title in levels
+        level.title: {name: metric_title(name.partition("/")[2]) for name in runs.columns(each.samples, level.key)}
+        for level in each.samples.task.levels
     }
 
 
 def shown_columns(some: Sequence[Evaluation]) -> dict[str, dict[str, str]]:
     """The same for several runs; with different numbers of samples the titles say n."""
     found = columns(some[0])
-    if len({each.samples.n for each in some}) > 1 and some[0].samples.task.key == "drg":
-        heads = ("Pass@1", "Pass@n", "Maj@n")
+    if len({each.samples.n for each in some}) > 1:
+        heads = [metric_title(name) for name in some[0].samples.task.columns]
         return {title: dict(zip(names, heads, strict=True)) for title, names in found.items()}
     return found
 
@@ -56,7 +57,7 @@ def figures(traced: Traced, trainings: Sequence[Training]) -> dict[str, list[Fig
         drawn["accuracy"].append(_accuracy(task, some))
         drawn["classes"].append(_support(task, some))
         drawn["confusion"] += _confusions(task, some)
-        if task == "drg":
+        if task == STUDIED:
             drawn["studies"] += [scaling(found), ratios(found)]
     return drawn
 
@@ -65,7 +66,7 @@ def _accuracy(task: str, some: list[Evaluation]) -> Figure:
     panels = {title: list(names.values()) for title, names in shown_columns(some).items()}
     rows = {}
     for run in some:
-        cells = [run.cells(level) for level in run.samples.task.levels]
+        cells = [run.cells(level.key) for level in run.samples.task.levels]
         rows[run.name] = [[Point(*(100 * v for v in (c["value"], *c["interval"]))) for c in level] for level in cells]
     caption = "Percent, with 95 % intervals over patients."
     return Figure(f"accuracy-{task}", "Accuracy by run", caption, partial(draw.intervals, panels=panels, rows=rows))
@@ -90,18 +91,20 @@ def _curves(trainings: Sequence[Training]) -> Iterator[Figure]:
 
 def classes(each: Evaluation) -> tuple[str, str, dict[str, Any]]:
     """What the classes are, the metric that stands for them, and the groups of scores.json."""
-    kind, metric = ("MDC", "drg/pass@1") if each.samples.task.key == "drg" else ("chapter", "f1")
-    return kind, metric, each.scores["groups"][kind.lower()]
+    task = each.samples.task
+    return task.groups[0].title, task.stands, each.scores["groups"][task.groups[0].key]
 
 
 def _support(task: str, some: list[Evaluation]) -> Figure:
-    series, kind = {}, ""
+    series, kind, what = {}, "", ""
     for run in some:
         kind, metric, groups = classes(run)
+        level, _, short = metric.rpartition("/")
+        titles = {of.key: f"{of.title} " for of in run.samples.task.levels}
+        what = f"{titles.get(level, '')}{metric_title(short)}"
         series[run.name] = [
             (name, row["cases"], 100 * row["metrics"][metric]["value"]) for name, row in groups.items() if row["cases"]
         ]
-    what = "DRG Pass@1" if task == "drg" else "F1"
     title = f"{what} by {kind} against its cases"
     caption = f"A point is one {kind}, named by its number; intervals are in the table below."
     return Figure(
@@ -110,10 +113,11 @@ def _support(task: str, some: list[Evaluation]) -> Figure:
 
 
 def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
-    level = "status" if task == "drg" else "chapter"
     panels, names, said = {}, [], []
+    of = some[0].samples.task
+    level = of.levels[of.level(of.confusion)]
     for run in some:
-        at = [*run.samples.task.levels].index(level)
+        at = of.level(level.key)
         known = list(run.samples.labelled.names[at])
         gold, answers = run.samples.gold[:, at], run.samples.said[:, :, at]
         counts = np.zeros((len(known), len(known) + 1))
@@ -121,14 +125,14 @@ def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
         np.add.at(counts, (np.repeat(gold, answers.shape[1]), column.ravel()), 1)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         cases = np.bincount(gold, minlength=len(known))
-        order = range(len(known)) if task == "drg" else sorted(range(len(known)), key=lambda i: int(known[i]))
+        order = range(len(known)) if level.names else sorted(range(len(known)), key=lambda i: natural(known[i]))
         kept = [i for i in order if cases[i]]
         names = [f"{known[i]} ({cases[i]:,})" for i in kept]
         said = [*(known[i] for i in order), "invalid"]
         panels[run.name] = shares[kept][:, [*order, len(known)]].tolist()
-    what = "CC/MCC status" if task == "drg" else "Chapter"
+    what = level.title[0].upper() + level.title[1:]
     caption = "Percent of the completions of each gold class (its cases in brackets); a row adds up to 100."
-    apart = [panels] if task == "drg" else [{name: panel} for name, panel in panels.items()]
+    apart = [panels] if level.names else [{name: panel} for name, panel in panels.items()]
     for i, shown in enumerate(apart, 1):
         drawn = partial(draw.confusion, names=names, said=said, panels=shown)
         yield Figure(f"confusion-{task}-{i}", f"{what}: gold and said", caption, drawn)
@@ -146,9 +150,8 @@ class Pair:
 
 
 def confused(each: Evaluation) -> tuple[str, list[Pair]]:
-    """The most frequent wrong answers at base DRG (ICD: category)."""
-    level = "base" if each.samples.task.key == "drg" else "category"
-    at = [*each.samples.task.levels].index(level)
+    """The most frequent wrong answers at the level that the task names for it."""
+    at = each.samples.task.level(each.samples.task.pairs)
     names, gold, said = each.samples.labelled.names[at], each.samples.gold[:, at], each.samples.said[:, :, at]
     wrong = (said != gold[:, None]) & (said != INVALID)
     case, sample = np.nonzero(wrong)
@@ -161,4 +164,4 @@ def confused(each: Evaluation) -> tuple[str, list[Pair]]:
         for i in np.argsort(-counts, kind="stable")[:MOST_PAIRS]
         for g, s in [pairs[i]]
     ]
-    return each.samples.task.levels[level], found
+    return each.samples.task.levels[at].title, found

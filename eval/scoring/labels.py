@@ -1,31 +1,20 @@
-"""Answers as numbers of labels, and the files that say which labels and codes there are."""
+"""Answers as numbers of labels, at every level of a task, and the files that say which labels and codes there are.
+
+labelled = label(task.levels, predictions, golds, scope)
+labelled.said[i, j, k]    # the label of sample j of case i at level k; INVALID where it says nothing valid
+"""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.commands import UserError, existing
-from reward_fns.icd import icd10
-
-NIL = "NIL"  # the one class of ICD answers outside the label file
-REMEDY = "give --labels the labels.json that `python -m data_prep.icd` wrote"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What scoring needs beside a completion: its prefill; for ICD also the labels and the codes that exist."""
-
-    prefill: str = ""
-    labels: tuple[str, ...] = ()
-    extra_codes: str | None = None
-
-    @cached_property
-    def extra(self) -> frozenset[str]:
-        return icd10.read_codes(self.extra_codes) if self.extra_codes else icd10.NONE
+from eval.scoring.metrics import INVALID
+from reward_fns.task import TASKS, Level, Scope, Task
 
 
 @dataclass(frozen=True)
@@ -35,30 +24,81 @@ class Labelled:
     said: np.ndarray  # cases x samples x levels
     gold: np.ndarray  # cases x levels
     names: tuple[tuple[str, ...], ...]  # of the labels of each level
-    in_file: tuple[np.ndarray, ...] = ()  # which of them are in the label file (ICD)
+    in_file: tuple[np.ndarray, ...] = ()  # which of them are in the label file, where there is one
 
 
-def icd_options(settings: dict[str, Any], labels: str | None, extra_codes: str | None) -> Options:
-    """The labels and codes of a run: the files named, or those that data preparation wrote beside the data."""
+def label(levels: Sequence[Level], pred: list[list[str]], golds: list[str], scope: Scope) -> Labelled:
+    """The labels of answers and golds."""
+    answers, rights = {answer for row in pred for answer in row}, set(golds)
+    said, gold, names, in_file = [], [], [], []
+    for level in levels:
+        labels = {answer: level.label(answer, scope) for answer in answers}
+        right = {text: level.gold(text, scope) for text in rights}
+        fixed = level.names or sorted({level.gold(code, scope) for code in scope.labels} or set(right.values()))
+        known = [*fixed, *_others(level, fixed, labels)]
+        place = {name: i for i, name in enumerate(known)}
+        rest = place.get(level.rest, INVALID)
+        numbers = {answer: INVALID if name is None else place.get(name, rest) for answer, name in labels.items()}
+        said.append([[numbers[answer] for answer in row] for row in pred])
+        gold.append([place[right[text]] for text in golds])
+        names.append(tuple(known))
+        in_file += [np.arange(len(known)) < len(fixed)] * (level.names is None and bool(scope.labels))
+    return Labelled(np.stack(said, axis=2), np.stack(gold, axis=1), tuple(names), tuple(in_file))
+
+
+def _others(level: Level, fixed: Sequence[str], labels: Mapping[str, str | None]) -> list[str]:
+    """Answers outside the known labels are the class `rest`, or without one (chapters) each its own."""
+    if level.names:
+        return []
+    return [level.rest] if level.rest else sorted({name for name in labels.values() if name is not None} - set(fixed))
+
+
+def scope_of(task: Task, folder: Path, settings: Mapping[str, Any], given: Mapping[str, str | None]) -> Scope:
+    """What scoring a folder needs: the files given (`labels`, options of the reward), or those beside its data."""
+    if not task.label_file and any(given.values()):
+        others = ", ".join(other.source for other in TASKS.values() if other.label_file)
+        raise UserError(f"{folder} holds {task.source}, and --labels and --extra-codes are for {others}")
     beside = Path(settings["data"]["name"]).parent
-    file = existing(labels or beside / "labels.json", "the label file", REMEDY)
-    if extra_codes:
-        existing(extra_codes, "the file of codes", "check --extra-codes")
-    elif (beside / "codes.txt").is_file():
-        extra_codes = str(beside / "codes.txt")
+    files = {}
+    for option, name in task.files.items():
+        if path := given.get(option):
+            files[option] = str(existing(path, "the file of codes", f"check --{option.replace('_', '-')}"))
+        elif (beside / name).is_file():
+            files[option] = str(beside / name)
+    labels = _read(task, existing(given.get("labels") or beside / task.label_file, "the label file", _remedy(task))) \
+        if task.label_file else ()  # fmt: skip
     try:
-        codes = json.loads(file.read_text(encoding="utf-8"))["code"]
-        found = tuple(sorted({icd10.normalise(code) for code in codes} - {NIL}))
-        icd10.read_codes(extra_codes) if extra_codes else None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no label file; {REMEDY}") from error
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file} is no label file; {REMEDY}") from error
-    except (ValueError, OSError) as error:  # read_codes' own sentence
+        task.module().check_options(**files)
+    except ValueError as error:
         raise UserError(str(error)) from error
-    wrong = next((code for code in found if not icd10.looks_like_code(code)), None)
-    if not found or wrong:
+    return Scope(settings["prefill"], labels, files)
+
+
+def check_golds(task: Task, golds: list[str], scope: Scope) -> None:
+    """Every gold is in the label file, where there is one."""
+    finest = task.levels[task.finest]
+    missing = next((gold for gold in golds if scope.labels and finest.gold(gold, scope) not in scope.known), None)
+    if missing is not None:
         raise UserError(
-            f"{file} holds {wrong!r}, no ICD-10-CM code; {REMEDY}" if wrong else f"{file} is empty; {REMEDY}"
+            f"the gold {finest.gold(missing, scope)} is not among the {len(scope.labels)} codes of the label file; "
+            "give --labels of the same data"
         )
-    return Options(settings["prefill"], found, extra_codes)
+
+
+def _read(task: Task, path: Path) -> tuple[str, ...]:
+    """The labels of a file at the finest level, as golds are written."""
+    level = task.levels[task.finest]
+    try:
+        codes = json.loads(path.read_text(encoding="utf-8"))[level.key]
+        found = tuple(sorted({level.gold(code, Scope()) for code in codes if code != level.rest}))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no label file; {_remedy(task)}") from error
+    except ValueError as error:
+        raise UserError(f"{path} holds {error}; {_remedy(task)}") from error
+    if not found:
+        raise UserError(f"{path} is empty; {_remedy(task)}")
+    return found
+
+
+def _remedy(task: Task) -> str:
+    return f"give --labels the {task.label_file} that `python -m data_prep.{task.key}` wrote"

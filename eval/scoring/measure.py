@@ -4,7 +4,7 @@ found = measure(samples, Bootstrap(), ties="fractional")
 found["drg/pass@1"].estimate.interval()
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,25 @@ import numpy as np
 
 from eval.scoring import averages, metrics
 from eval.scoring.averages import MEASURES, SETS, Answers
-from eval.scoring.icd_labels import label_published
 from eval.scoring.intervals import Bootstrap, Estimate, divide, means, percentiles, ratios
-from eval.scoring.labels import NIL, Labelled
+from eval.scoring.labels import Labelled, label
 from eval.scoring.samples import Samples
-from reward_fns.drg import ms_drg
+from reward_fns.task import Measure, Task
 
 TIES = {"fractional": "a tie counts 1 / the number of tied answers", "first": "a tie goes to what was said first"}
+# Measures of every task; `valid` is completed by the task's words for a valid answer.
+SHARED = (
+    Measure("valid", "share of completions in the right format whose answer is {valid}", heading="valid"),
+    Measure("format", "share of completions in the right format", heading="format right"),
+    Measure("truncated", "share of completions cut at max_tokens or at the model's context", heading="cut off"),
+)
+TOKENS = Measure("n_tokens", "mean number of tokens of a completion", "tokens", "tokens")
+REASONING = Measure(
+    "reasoning_words",
+    "mean number of words of the reasoning of completions in the right format; 0 where there are none",
+    "words",
+    "words of reasoning",
+)
 MACRO = "macro {}, the mean over labels {}"
 MICRO = "micro {}, sums over all completions, {}"
 
@@ -42,40 +54,46 @@ class Metric:
         return row if self.labels is None else row | {"labels": self.labels}
 
 
+def measures(task: Task) -> tuple[Measure, ...]:
+    """What is measured of every completion of a task, in the order of the tables."""
+    return (*SHARED, *task.measures, TOKENS, REASONING)
+
+
 def measure(samples: Samples, bootstrap: Bootstrap, ties: str) -> dict[str, Metric]:
     """All metrics of the task, in the order of the tables."""
-    found = {}
     votes = list(_votes(samples, ties))
     estimates = means(np.column_stack([values for _, _, values in votes]), samples.patients, bootstrap)
-    found |= {name: Metric(e, text) for (name, text, _), e in zip(votes, estimates, strict=True)}
-    if samples.task.key == "icd":
-        for i, (level, title) in enumerate(samples.task.levels.items()):
-            found |= _over_labels(level, title, answers_of(samples.labelled, i), samples.patients, bootstrap)
+    found = {name: Metric(e, text) for (name, text, _), e in zip(votes, estimates, strict=True)}
+    if samples.task.classes:
+        for i, level in enumerate(samples.task.levels):
+            answers = answers_of(samples.labelled, i)
+            found |= _over_labels(level.key, level.title, answers, samples.patients, bootstrap)
     return found | _of_completions(samples, bootstrap)
 
 
 def answers_of(labelled: Labelled, level: int) -> Answers:
-    """One level of ICD answers as icd_metrics takes them."""
+    """One level of answers as eval.scoring.averages takes them."""
     names = labelled.names[level]
-    return Answers(labelled.said[:, :, level], labelled.gold[:, level], len(names), labelled.in_file[level])
+    in_file = labelled.in_file[level] if labelled.in_file else np.ones(len(names), dtype=bool)
+    return Answers(labelled.said[:, :, level], labelled.gold[:, level], len(names), in_file)
 
 
 def _votes(samples: Samples, ties: str) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Pass@k and Maj@n: name, definition, a value per case. For ICD Pass@1 is called accuracy."""
-    n, icd = samples.n, samples.task.key == "icd"
-    for i, (level, title) in enumerate(samples.task.levels.items()):
+    """Pass@k and Maj@n: name, definition, a value per case. Where classes are averaged Pass@1 is called accuracy."""
+    n = samples.n
+    for i, level in enumerate(samples.task.levels):
         said, gold = samples.said[:, :, i], samples.gold[:, i]
         right = said == gold[:, None]
-        if icd:
-            yield f"{level}/accuracy", f"{title}: share of right completions", right.mean(axis=1)
+        if samples.task.classes:
+            yield f"{level.key}/accuracy", f"{level.title}: share of right completions", right.mean(axis=1)
             if n == 1:
                 continue
         for k in range(1, n + 1):
             meaning = f"mean over {n} samples" if k == 1 else f"chance that at least one of {k} samples is right"
-            yield f"{level}/pass@{k}", f"{title}: {meaning}", metrics.pass_at_k(right, k)
+            yield f"{level.key}/pass@{k}", f"{level.title}: {meaning}", metrics.pass_at_k(right, k)
         yield (
-            f"{level}/maj@{n}",
-            f"{title}: the most frequent valid answer of {n} is right; {TIES[ties]}; no valid answer is wrong",
+            f"{level.key}/maj@{n}",
+            f"{level.title}: the most frequent valid answer of {n} is right; {TIES[ties]}; no valid answer is wrong",
             metrics.majority(said, gold, ties),
         )
 
@@ -100,49 +118,29 @@ def _words(name: str) -> tuple[str, str]:
 
 def _of_completions(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]:
     """Rates and lengths over all completions."""
-    numbers, task = samples.numbers, samples.task
-    shares = {
-        "valid": (numbers["valid"], f"share of completions in the right format whose answer is {task.valid}"),
-        "format": (numbers["format"], "share of completions in the right format"),
-        "truncated": (numbers["truncated"], "share of completions cut at max_tokens or at the model's context"),
-    }
-    if task.key == "drg":
-        first = numbers["answer_first"]
-        shares |= {
-            "answer_first": (first, "share of completions in the right format that name a DRG in their first 50 words"),
-            "cot_first": (
-                numbers["format"] - first,
-                "share of completions in the right format that do not name a DRG in their first 50 words",
-            ),
-            "reward": (numbers["reward"], "mean reward: format plus strict accuracy"),
-        }
-    else:
-        codes = samples.labelled.names[-1]
-        shares |= {
-            "nil": (
-                samples.said[:, :, -1] == codes.index(NIL),
-                f"share of completions whose code is outside the label file of {len(codes) - 1} codes",
-            ),
-            "overlap": (
-                numbers["overlap"],
-                "mean share of the longer of answer and gold that their common prefix makes; 0 without a valid answer",
-            ),
-            "reward": (numbers["reward"], "mean reward: format plus outcome, without the judge"),
-        }
-    shares["n_tokens"] = numbers["n_tokens"], "mean number of tokens of a completion"
-    columns = np.column_stack([values.mean(axis=1) for values, _ in shares.values()])
-    found = means(columns, samples.patients, bootstrap)
-    metric = {name: Metric(e, text) for (name, (_, text)), e in zip(shares.items(), found, strict=True)}
-    words = numbers["reasoning_words"].sum(axis=1, keepdims=True)
-    (reasoning,) = ratios(words, (numbers["reasoning_words"] > 0).sum(axis=1)[:, None], samples.patients, bootstrap)
-    text = "mean number of words of the reasoning of completions in the right format; 0 where there are none"
-    return metric | {"reasoning_words": Metric(reasoning, text)}
+    columns, task = _columns(samples), samples.task
+    words = {"valid": task.valid, "labels": len(samples.labelled.names[-1]) - 1}
+    asked = measures(task)[:-1]  # the words of a reasoning are a ratio: not every completion has one
+    table = np.column_stack([(of.value(columns) if of.value else columns[of.name]).mean(axis=1) for of in asked])
+    found = dict(zip(asked, means(table, samples.patients, bootstrap), strict=True))
+    has_words = (columns[REASONING.name] > 0).sum(axis=1)[:, None]
+    (found[REASONING],) = ratios(
+        columns[REASONING.name].sum(axis=1, keepdims=True), has_words, samples.patients, bootstrap
+    )
+    return {of.name: Metric(estimate, of.definition.format(**words)) for of, estimate in found.items()}
+
+
+def _columns(samples: Samples) -> Mapping[str, np.ndarray]:
+    """What is known of every completion; `rest` marks answers in the class of those outside the label file."""
+    level, names = samples.task.levels[-1], samples.labelled.names[-1]
+    rest = samples.said[:, :, -1] == names.index(level.rest) if level.rest else np.zeros(samples.said.shape[:2])
+    return samples.numbers | {"rest": rest}
 
 
 def lengths(samples: Samples) -> dict[str, dict[str, float]]:
     """Quantiles of the lengths over all completions (reasoning: those that have one)."""
     found = {}
-    for name in ("n_tokens", "reasoning_words"):
+    for name in (TOKENS.name, REASONING.name):
         values = samples.numbers[name]
         values = values[values > 0] if (values > 0).any() else np.zeros(1)
         marks = (0, 5, 25, 50, 75, 95, 100)
@@ -151,18 +149,20 @@ def lengths(samples: Samples) -> dict[str, dict[str, float]]:
 
 
 def groups(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> dict[str, dict[str, Any]]:
-    """DRG: metrics per MDC and per family (base DRG). ICD: precision, recall and F1 of every chapter."""
-    if samples.task.key == "icd":
-        return {"chapter": _chapters(samples, bootstrap)}
-    n = samples.n
-    names = dict.fromkeys(
-        ("drg/pass@1", f"drg/pass@{n}", f"drg/maj@{n}", "base/pass@1", "status/pass@1", "valid", "n_tokens")
-    )
-    columns = np.column_stack([found[name].estimate.cases for name in names])
-    entries = [ms_drg.DRGS[i] for i in samples.gold[:, 0]]
+    """Metrics by group of golds, or precision, recall and F1 of every class of a level."""
+    task, n = samples.task, samples.n
+    first, *others = (level.key for level in task.levels)
+    names = (f"{first}/pass@1", f"{first}/pass@{n}", f"{first}/maj@{n}", *(f"{key}/pass@1" for key in others))
+    names = [*dict.fromkeys((*names, SHARED[0].name, TOKENS.name))]
+    golds = samples.cases["ground_truth"].to_pylist()
     grouped = {}
-    for kind, of in (("mdc", [entry.mdc or "none" for entry in entries]), ("family", [e.base for e in entries])):
-        grouped[kind] = _grouped(columns, list(names), of, samples.patients, bootstrap)
+    for group in task.groups:
+        if group.of is None:
+            grouped[group.key] = _classes(samples, task.level(group.key), bootstrap)
+        else:
+            of = {gold: group.of(gold) for gold in set(golds)}
+            columns = np.column_stack([found[name].estimate.cases for name in names])
+            grouped[group.key] = _grouped(columns, names, [of[gold] for gold in golds], samples.patients, bootstrap)
     return grouped
 
 
@@ -192,42 +192,45 @@ def _grouped(
     }
 
 
-def _chapters(samples: Samples, bootstrap: Bootstrap) -> dict[str, Any]:
-    answers, names = answers_of(samples.labelled, 0), samples.labelled.names[0]
+def _classes(samples: Samples, level: int, bootstrap: Bootstrap) -> dict[str, Any]:
+    answers, names = answers_of(samples.labelled, level), samples.labelled.names[level]
     rows = {}
-    for label, estimates, support, said in averages.by_class(answers, samples.patients, bootstrap):
+    for at, estimates, support, said in averages.by_class(answers, samples.patients, bootstrap):
         cells = {name: {"value": e.value, "interval": e.interval()} for name, e in estimates.items()}
-        rows[names[label]] = {"cases": support, "predicted": said / samples.n, "metrics": cells}
-    return dict(sorted(rows.items(), key=lambda row: int(row[0])))
+        rows[names[at]] = {"cases": support, "predicted": said / samples.n, "metrics": cells}
+    return dict(sorted(rows.items(), key=lambda row: natural(row[0])))
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Names that are numbers in the order of the numbers."""
+    return (int(name), "") if name.isdecimal() else (1 << 30, name)
 
 
 def published(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]:
     """The metrics as the papers' definitions have them where those differ from ours (`compat: published`)."""
+    theirs, n = samples.task.published, samples.n
+    if theirs is None:
+        return {}
     golds = samples.cases["ground_truth"].to_pylist()
-    if samples.task.key == "icd":
-        labelled, found = label_published(samples.published, golds, samples.options), {}
-        rule = "; unparsed answers go, as published, to the chapter of their first letter (none: 1) and to NIL"
-        for i, (level, title) in enumerate(samples.task.levels.items()):
+    labelled, found = label(theirs.levels, samples.published, golds, samples.scope), {}
+    if samples.task.classes:
+        for i, level in enumerate(theirs.levels):
             macro = averages.macro(answers_of(labelled, i), samples.patients, bootstrap)
-            for measure in MEASURES:
-                estimate, labels = macro[measure]
-                text = f"{title}: {MACRO.format(*_words(measure))}{rule}"
-                found[f"{level}/{measure}"] = Metric(estimate, text, labels)
+            for name in MEASURES:
+                estimate, labels = macro[name]
+                text = f"{level.title}: {MACRO.format(*_words(name))}{theirs.rule}"
+                found[f"{level.key}/{name}"] = Metric(estimate, text, labels)
         return found
-    rule = "DRG: the first answer block anywhere equals the gold letter by letter, strip and upper case aside"
-    texts = [[text.strip().upper() for text in row] for row in samples.published]
-    golds = [title.strip().upper() for title in golds]
-    place = {text: i for i, text in enumerate({text for row in texts for text in row if text}.union(golds))}
-    said = np.array([[place.get(text, metrics.INVALID) for text in row] for row in texts])
-    gold = np.array([place[title] for title in golds])
-    n = samples.n
+    key, said, gold = theirs.levels[0].key, labelled.said[:, :, 0], labelled.gold[:, 0]
+    right = said == gold[:, None]
     values = {
-        "drg/pass@1": (metrics.pass_at_k(said == gold[:, None], 1), f"{rule}; mean over {n} samples"),
-        f"drg/pass@{n}": (metrics.pass_at_k(said == gold[:, None], n), f"{rule}; any of {n} samples"),
-        f"drg/maj@{n}": (
+        f"{key}/pass@1": (metrics.pass_at_k(right, 1), f"mean over {n} samples"),
+        f"{key}/pass@{n}": (metrics.pass_at_k(right, n), f"any of {n} samples"),
+        f"{key}/maj@{n}": (
             metrics.majority(said, gold, "first"),
-            f"{rule}; the most frequent text of {n}, a DRG or not; a tie goes to what was said first",
+            f"the most frequent text of {n}, valid or not; a tie goes to what was said first",
         ),
     }
-    found = means(np.column_stack([value for value, _ in values.values()]), samples.patients, bootstrap)
-    return {name: Metric(e, text) for (name, (_, text)), e in zip(values.items(), found, strict=True)}
+    estimates = means(np.column_stack([value for value, _ in values.values()]), samples.patients, bootstrap)
+    rows = zip(values.items(), estimates, strict=True)
+    return {name: Metric(estimate, f"{theirs.rule}; {text}") for (name, (_, text)), estimate in rows}

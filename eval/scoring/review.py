@@ -22,7 +22,6 @@ from reward_fns.answers import parse
 
 RATINGS = ("helpfulness", "accuracy")
 COLUMNS = ("index", "hadm_id", "gold", "answer", "kind", "reasoning", *RATINGS, "comment")
-TAGS = {"drg": "answer", "icd": "diagnosis"}
 WARNING = "warning: {} holds {}, which the data agreement covers; keep it where the notes are and send it nowhere else"
 
 
@@ -46,7 +45,7 @@ def write(samples: Samples, kinds: np.ndarray, path: Path, cases: int, seed: int
         for i in places:
             j = int(samples.numbers["format"][i].argmax())
             case = samples.cases.slice(int(i), 1).to_pylist()[0]
-            answer = parse(said[case["index"]][j], TAGS[samples.task.key], samples.run["settings"]["prefill"])
+            answer = parse(said[case["index"]][j], samples.task.tag, samples.run["settings"]["prefill"])
             row = [case["index"], case["hadm_id"], case["ground_truth"], answer.text, kinds[i, j], answer.reasoning]
             row += ["", "", "", *([texts[case["index"]]] if notes else [])]
             rows.writerow(map(cell, row))

@@ -18,15 +18,16 @@ from tqdm import tqdm
 from common.commands import UserError, existing
 from common.files import whole_file
 from eval.generation import parts
-from eval.scoring.labels import Labelled, Options, icd_options
+from eval.scoring.labels import Labelled, check_golds, label, scope_of
 from eval.scoring.metrics import INVALID, Array
-from eval.scoring.tasks import TASKS, Task
+from reward_fns.answers import parse
+from reward_fns.task import TASKS, Scope, Score, Task
 
 PER_SAMPLE = "per_sample.parquet"
 CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
 AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
 _GENERATED = ("n_tokens", "truncated")
-_TYPES = {"reward": pa.float32(), "overlap": pa.float32(), "n_tokens": pa.int32(), "reasoning_words": pa.int32()}
+_WHOLE = ("n_tokens", "reasoning_words")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Samples:
     pred: list[list[str]]
     numbers: dict[str, Array]  # the task's flags and numbers, n_tokens and truncated: N x n
     labelled: Labelled
-    options: Options | None = None  # not kept in per_sample.parquet, as the next
+    scope: Scope | None = None  # not kept in per_sample.parquet, as the next
     published: list[list[str]] | None = None  # what the published parser reads
 
     @property
@@ -62,8 +63,8 @@ class Samples:
         return self.cases["subject_id"].to_numpy()
 
 
-def score_folder(folder: Path, labels: str | None = None, extra_codes: str | None = None) -> Samples:
-    """Read, check and score a finished folder, one part at a time; the two files are for ICD (eval.scoring.labels)."""
+def score_folder(folder: Path, **files: str | None) -> Samples:
+    """Read, check and score a finished folder, one part at a time; `files` are those of eval.scoring.labels."""
     run = parts.read_run(folder)
     settings = run["settings"]
     if parts.being_written(folder):
@@ -73,15 +74,15 @@ def score_folder(folder: Path, labels: str | None = None, extra_codes: str | Non
     found = len(parts.done(folder, settings))
     if found != run["prompts"]:
         raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {AGAIN}")
-    task, options, tables, rows = None, Options(settings["prefill"]), [], []
+    task, scope, tables, rows = None, Scope(), [], []
     count = len(parts.paths(folder))
     for path, table in tqdm(parts.read(folder, settings), "scoring", count, leave=False, unit=" parts", mininterval=1):
         if task is None:
             task = _task(path, table, task)
-            options = _options(folder, settings, task, labels, extra_codes)
+            scope = scope_of(task, folder, settings, files)
         _task(path, table, task)
-        _check(path, table, task, settings["sampling"]["n"], options)
-        rows += _scored(path, table, task, options)
+        _check(path, table, task, settings["sampling"]["n"], scope)
+        rows += _scored(path, table, task, scope)
         tables.append(table.select([*CASE, "n_tokens", "finish_reason"]))
     if task is None:
         raise UserError(f"{folder} holds no case; generate from a data file with rows")
@@ -96,29 +97,21 @@ def score_folder(folder: Path, labels: str | None = None, extra_codes: str | Non
     reasons = table["finish_reason"].to_pylist()
     numbers["truncated"] = np.array([[reason == "length" for reason in row] for row in reasons], dtype=np.float64)
     pred, published = ([[sample[name] for sample in row] for row in rows] for name in ("pred", "published"))
-    labelled = task.label(pred, table["ground_truth"].to_pylist(), options)
-    return Samples(folder, run, task, table.select(CASE), pred, numbers, labelled, options, published)
-
-
-def _options(folder: Path, settings: dict, task: Task, labels: str | None, extra_codes: str | None) -> Options:
-    if task.key == "icd":
-        return icd_options(settings, labels, extra_codes)
-    if labels or extra_codes:
-        raise UserError(f"{folder} holds {task.source}, and --labels and --extra-codes are for mimic_icd")
-    return Options(settings["prefill"])
+    golds = table["ground_truth"].to_pylist()
+    check_golds(task, golds, scope)
+    labelled = label(task.levels, pred, golds, scope)
+    return Samples(folder, run, task, table.select(CASE), pred, numbers, labelled, scope, published)
 
 
 def _task(path: Path, table: pa.Table, before: Task | None) -> Task:
-    sources = table["data_source"].unique().to_pylist()
-    known = [TASKS.get(source) for source in sources]
-    if None in known:
-        raise UserError(f"{path} holds cases of {sources[known.index(None)]}, and eval.score knows {', '.join(TASKS)}")
+    known = [TASKS.of_source(source, path) for source in table["data_source"].unique().to_pylist()]
     if len(known) > 1 or before not in (None, known[0]):
-        raise UserError(f"{path} mixes cases of {' and '.join(TASKS)}; generate from a data file of one task")
+        mixed = " and ".join(task.source for task in TASKS.values())
+        raise UserError(f"{path} mixes cases of {mixed}; generate from a data file of one task")
     return known[0]
 
 
-def _check(path: Path, table: pa.Table, task: Task, n: int, options: Options) -> None:
+def _check(path: Path, table: pa.Table, task: Task, n: int, scope: Scope) -> None:
     import pyarrow.compute as pc
 
     index = table["index"].to_pylist()
@@ -129,40 +122,53 @@ def _check(path: Path, table: pa.Table, task: Task, n: int, options: Options) ->
             raise UserError(f"{path}: case {short} does not have {n} samples; {parts.REMEDY}")
         if pc.list_flatten(table[name]).null_count:
             raise UserError(f"{path} has empty places in {name}; {parts.REMEDY}")
-    more = {"extra_codes": options.extra_codes} if options.extra_codes else {}
+    check_gold = task.module().check_gold
     for case, gold in zip(index, table["ground_truth"].to_pylist(), strict=True):
         try:
-            task.check_gold(gold, **more)
+            check_gold(gold, **scope.files)
         except ValueError as error:
             raise UserError(f"{path}: case {case}: {error}; prepare the data of {task.source} again") from error
 
 
-def _scored(path: Path, table: pa.Table, task: Task, options: Options) -> list[list[dict[str, Any]]]:
+def _scored(path: Path, table: pa.Table, task: Task, scope: Scope) -> list[list[dict[str, Any]]]:
     columns = (table[name].to_pylist() for name in ("index", "ground_truth", "completions"))
-    rows = []
+    rows, reward = [], task.scorer(**scope.options)
     for index, gold, completions in zip(*columns, strict=True):
-        rows.append([task.score(text, gold, options) for text in completions])
+        rows.append([_score(task, reward(text, gold), text, gold, scope) for text in completions])
         if any(sample["reward_error"] for sample in rows[-1]):
             raise UserError(f"{path}: case {index} has a completion that the reward cannot score; report it")
     return rows
+
+
+def _score(task: Task, scored: Score, completion: str, gold: str, scope: Scope) -> dict[str, Any]:
+    """Flags and numbers of a completion, its answer, and the answer that the published parser reads."""
+    found = parse(completion, task.tag, scope.prefill)
+    return {
+        **task.read(scored, gold, scope),
+        "pred": scored["pred"],
+        "reward": scored["score"],
+        "reward_error": scored["reward_error"],
+        "reasoning_words": float(len(found.reasoning.split())),
+        "published": task.published.read(completion, found, scope) if task.published else "",
+    }
 
 
 def write_samples(samples: Samples) -> None:
     """Write per_sample.parquet beside the generations: one row per case, with lists over its samples."""
     task, labelled = samples.task, samples.labelled
     table = samples.cases.append_column("pred", pa.array(samples.pred, pa.list_(pa.string())))
-    for i, (level, names) in enumerate(zip(task.levels, labelled.names, strict=True)):
+    for i, (level, names) in enumerate(zip((of.key for of in task.levels), labelled.names, strict=True)):
         texts = np.array([*names, None], dtype=object)  # INVALID is the last
         table = table.append_column(f"gold_{level}", pa.array(texts[labelled.gold[:, i]], pa.string()))
         said = pa.array(texts[labelled.said[:, :, i]].tolist(), pa.list_(pa.string()))
         table = table.append_column(f"said_{level}", said)
     for name in (*task.flags, *task.numbers, *_GENERATED):
-        of = _TYPES.get(name, pa.int8())
+        of = pa.int32() if name in _WHOLE else pa.float32() if name in task.numbers else pa.int8()
         numbers = samples.numbers[name].astype(of.to_pandas_dtype())
         table = table.append_column(name, pa.array(numbers.tolist(), pa.list_(of)))
     about = {
         "task": task.source,
-        "names": labelled.names if labelled.in_file else [],
+        "names": labelled.names if any(level.names is None for level in task.levels) else [],
         "in_file": [int(marks.sum()) for marks in labelled.in_file],
     }
     with whole_file(samples.folder / PER_SAMPLE) as made:
@@ -175,7 +181,7 @@ def read_samples(folder: Path) -> Samples:
     try:
         table = pq.read_table(path, partitioning=None)
         about = json.loads(table.schema.metadata[b"labels"])
-        task = TASKS[about["task"]]
+        task = TASKS.of_source(about["task"])
         numbers = {
             name: np.array(table[name].to_pylist(), dtype=float) for name in (*task.flags, *task.numbers, *_GENERATED)
         }
@@ -187,9 +193,9 @@ def read_samples(folder: Path) -> Samples:
 
 
 def _labelled(table: pa.Table, task: Task, about: dict[str, Any]) -> Labelled:
-    names = tuple(map(tuple, about["names"])) or task.names
+    names = tuple(map(tuple, about["names"])) or tuple(level.names or () for level in task.levels)
     said, gold = [], []
-    for level, known in zip(task.levels, names, strict=True):
+    for level, known in zip((of.key for of in task.levels), names, strict=True):
         place = {name: i for i, name in enumerate(known)} | {None: INVALID}
         said.append([[place[label] for label in row] for row in table[f"said_{level}"].to_pylist()])
         gold.append([place[label] for label in table[f"gold_{level}"].to_pylist()])

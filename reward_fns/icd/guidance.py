@@ -15,6 +15,8 @@ from pathlib import Path
 
 from reward_fns.icd import icd10, tabular
 
+MOST = 6000  # characters of the code set's entry, and of a guideline, for the writer of a reasoning
+
 
 def symptoms(code: str, path: str | None) -> str:
     """The description of the code or of the nearest code above it that has one."""
@@ -27,6 +29,16 @@ def symptoms(code: str, path: str | None) -> str:
 def guideline(code: str, path: str | None) -> str:
     """The guideline of the code's chapter."""
     return read_guidelines(path).get(icd10.chapter(_listed(code)) or "", "") if path else ""
+
+
+def facts(code: str, symptoms_file: str | None, guidelines_file: str | None) -> str:
+    """What the writer of a reasoning is told of a code: its official entry, and what the user's files add."""
+    parts = {
+        "From the code set": tabular.describe(code, MOST),
+        "Typical findings": symptoms(code, symptoms_file),
+        "Guideline of the chapter": guideline(code, guidelines_file)[:MOST],
+    }
+    return "\n\n".join(f"{name}:\n{text}" for name, text in parts.items() if text)
 
 
 @lru_cache(maxsize=4)

@@ -8,13 +8,14 @@ package takes seconds, so what is needed of it is kept in the user's cache folde
 read at the first use. `extra` adds codes of other years: see read_codes.
 """
 
+import json
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,28 +103,32 @@ def read_codes(path: str) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def table() -> Table:
     """Every code and chapter, from the cache or else from simple-icd-10-cm."""
-    return kept("icd10cm", _from_package, _parse)
+    codes, starts = kept("icd10cm", _from_package)
+    return Table(frozenset(codes), tuple(codes), tuple(starts), tuple(starts.values()))
 
 
-def kept(stem: str, make: Callable[[], str], parse: Callable[[str], Any]) -> Any:
-    """What `parse` reads in a text that `make` takes seconds to make: it is kept, by simple-icd-10-cm's version."""
+def kept(stem: str, make: Callable[[], Any]) -> Any:
+    """What `make` takes seconds to make of simple-icd-10-cm: it is kept as JSON, by the package's version."""
     from importlib.metadata import version
 
-    path = cache_folder() / f"{stem}-{version('simple-icd-10-cm')}.txt"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medcode-rl"
+    path = folder / f"{stem}-{version('simple-icd-10-cm')}.json"
+    with suppress(OSError, ValueError):  # not there yet, unreadable or damaged
+        return json.loads(path.read_text(encoding="ascii"))
+    made = make()
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        return parse(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # not there yet, unreadable or damaged
-        text = make()
-        _keep(path, text)
-        return parse(text)
+        folder.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(made), encoding="ascii")
+        os.replace(beside, path)
+    except OSError:  # a folder that cannot be written costs seconds in every process, nothing else
+        with suppress(OSError):
+            beside.unlink()
+    return made
 
 
-def cache_folder() -> Path:
-    """Where the compact table is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medcode-rl"
-
-
-def _from_package() -> str:
+def _from_package() -> tuple[list[str], dict[str, str]]:
+    """The codes, and the categories with which a chapter starts."""
     import simple_icd_10_cm as cm
 
     chapters: dict[str, str] = {}
@@ -140,33 +145,6 @@ def _from_package() -> str:
     for item in cm.get_all_codes():
         if cm.is_chapter(item):
             walk(item, item, False)
-    return _format(codes, chapters)
-
-
-def _format(codes: Iterable[str], chapters: dict[str, str]) -> str:
-    starts, last = [], None
-    for start in sorted(chapters):
-        if chapters[start] != last:
-            last = chapters[start]
-            starts.append(f"{start}={last}")
-    ordered = sorted(codes)
-    return "\n".join([str(len(ordered)), " ".join(starts), *ordered])
-
-
-def _parse(text: str) -> Table:
-    count, starts, *codes = text.split("\n")
-    if not codes or len(codes) != int(count):
-        raise ValueError("the cached table of codes is damaged")
-    pairs = [start.split("=") for start in starts.split()]
-    return Table(frozenset(codes), tuple(codes), tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
-
-
-def _keep(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="ascii")
-        os.replace(beside, path)
-    except OSError:  # a folder that cannot be written costs seconds in every process, nothing else
-        with suppress(OSError):
-            beside.unlink()
+    ordered = sorted(chapters)
+    starts = [start for before, start in pairwise(["", *ordered]) if chapters.get(before) != chapters[start]]
+    return sorted(codes), {start: chapters[start] for start in starts}

@@ -8,10 +8,7 @@ reward_fns.icd.icd10, and read at the first use. Excludes notes, code-first and 
 every code below the place where they stand; that is why the ancestors' belong to a code's entry.
 """
 
-import json
-from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 from reward_fns.icd import icd10
 
@@ -25,26 +22,6 @@ LABELS = {  # what the tabular list calls a note, and what simple-icd-10-cm does
     "Use additional code": "use_additional_code",
     "Code also": "code_also",
 }
-
-
-class Entry(NamedTuple):
-    """One line of the tabular list with the notes that stand at it."""
-
-    name: str  # "I21.4", "I21", "I20-I25" or "Chapter 9"
-    title: str
-    notes: tuple[tuple[str, tuple[str, ...]], ...]  # label, lines
-
-
-def entries(code: str) -> list[Entry]:
-    """The entry of a code and of its ancestors, the chapter last; [] for a code that is not in the list."""
-    found, name = [], dotted(icd10.normalise(code))
-    known = _table()
-    while name in known:
-        above, text = known[name].split("\t", 1)
-        title, notes = json.loads(text)
-        found.append(Entry(name.removeprefix("block "), title, tuple((label, tuple(rows)) for label, rows in notes)))
-        name = above
-    return found
 
 
 def nearest_known(code: str) -> str | None:
@@ -65,9 +42,10 @@ def describe(code: str, most: int = 6000) -> str:
     if known != code:
         where = f"the notes below are those of {dotted(known)}" if known else "nothing stands above it either"
         lines.append(f"{dotted(code)}: this release of the tabular list has no entry for the code; {where}.")
-    for entry in entries(known) if known else ():
-        lines.append(f"{entry.name}: {entry.title}")
-        lines += [f"  {label}: {'; '.join(rows).replace(':;', ':')}" for label, rows in entry.notes]
+    name = dotted(known) if known else ""
+    while name:
+        name, entry = _table()[name]
+        lines.append(entry)
     text = "\n".join(lines)
     return text if len(text) <= most else text[: most - 4].rsplit(" ", 1)[0] + " […]"
 
@@ -78,47 +56,28 @@ def dotted(code: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, str]:
-    """Name -> the name above it, a tab, title and notes as JSON; a name that block and category share is the latter."""
-    return dict(line.split("\t", 1) for line in icd10.kept("icd10cm-notes", _from_package, _whole).splitlines())
+def _table() -> dict[str, tuple[str, str]]:
+    """Name ("I21.4", "I21", "block I20-I25", "Chapter 9") -> the name above it and the entry."""
+    return icd10.kept("icd10cm-entries", _from_package)
 
 
-def _whole(text: str) -> str:
-    """The text without its last line, which says how many lines there are."""
-    body, _, count = text.rpartition("\n")
-    if body.count("\n") + 1 != int(count):
-        raise ValueError("the cached table of notes is damaged")
-    return body
-
-
-def _from_package() -> str:
-    lines = list(_lines())
-    return "\n".join([*lines, str(len(lines))])
-
-
-def _lines() -> Iterator[str]:
+def _from_package() -> dict[str, tuple[str, str]]:
     import simple_icd_10_cm as cm
 
-    def line(name: str, above: str, item: str, block: bool = False) -> str:
-        notes = []
+    table: dict[str, tuple[str, str]] = {}
+
+    def add(item: str, name: str, above: str) -> None:
+        block = name.startswith("block")  # a block of one category shares its name
+        lines = [f"{name.removeprefix('block ')}: {cm.get_description(item, prioritize_blocks=block)}"]
         for label, field in LABELS.items():
             said = getattr(cm, f"get_{field}")(item, prioritize_blocks=block)
             rows = [row.strip(" ,") for row in (said.split("\n") if isinstance(said, str) else said)]
             if any(rows):
-                notes.append((label, [row for row in rows if row]))
-        title = cm.get_description(item, prioritize_blocks=block)
-        return f"{name}\t{above}\t{json.dumps([title, notes], ensure_ascii=True)}"
+                lines.append(f"  {label}: {'; '.join(filter(None, rows)).replace(':;', ':')}")
+        table[name] = above, "\n".join(lines)
+        for child in cm.get_children(item, prioritize_blocks=block):
+            add(child, child if above else f"block {child}", name)
 
-    def below(item: str, above: str) -> Iterator[str]:
-        yield line(item, above, item)
-        for child in cm.get_children(item):
-            yield from below(child, item)
-
-    for chapter in (item for item in cm.get_all_codes() if cm.is_chapter(item)):
-        yield line(f"Chapter {chapter}", "", chapter)
-        for block in cm.get_children(chapter):
-            yield line(f"block {block}", f"Chapter {chapter}", block, block=True)
-            for category in cm.get_children(block, prioritize_blocks=True):
-                yield line(category, f"block {block}", category)
-                for child in cm.get_children(category):
-                    yield from below(child, category)
+    for chapter in filter(cm.is_chapter, cm.get_all_codes()):
+        add(chapter, f"Chapter {chapter}", "")
+    return table

@@ -5,6 +5,7 @@ print(write(folder, rows, cases, settings))    # rows: one a completion, see SCH
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -13,7 +14,10 @@ import pyarrow as pa
 
 from common.files import whole_file
 from common.record import commit, versions
-from sft.tracing.quality import REASONS
+from eval.page import drawing
+from eval.page.figures import Figure
+from reward_fns.task import TASKS
+from sft.tracing.quality import reasons
 
 SCHEMA = pa.schema(
     [
@@ -30,19 +34,21 @@ Rows = list[dict[str, Any]]
 
 def write(folder: Path, rows: Rows, cases: int, settings: dict[str, Any]) -> str:
     """Write quality.json and quality.svg; the table as text."""
-    found = summary(rows, cases)
+    says = reasons(TASKS[settings["task"]])
+    found = summary(rows, cases, list(says))
     with whole_file(folder / "quality.json") as made:
         record = found | {"settings": settings, "commit": commit(), "versions": versions()}
         made.write_text(json.dumps(record, indent=2) + "\n")
-    with whole_file(folder / "quality.svg") as made:
-        _draw(made, rows, found)
-    return table(found)
+    counts = {"accepted": found["accepted"], **found["rejected"]}
+    draw = partial(drawing.requests, counts=counts, words=[row["words"] for row in rows if not row["reason"]])
+    Figure("quality", "requests for traces", "", draw).save(folder, ["svg"])
+    return table(found, says)
 
 
-def summary(rows: Rows, cases: int) -> dict[str, Any]:
+def summary(rows: Rows, cases: int, order: list[str]) -> dict[str, Any]:
     """Counts and shares: by case and by request, the words of accepted traces, the answers that they cover."""
     good = [row for row in rows if not row["reason"]]
-    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    rejected = Counter(row["reason"] for row in rows if row["reason"])
     words = sorted(row["words"] for row in good)
     draws = sorted({row["draw"] for row in rows})
     return {
@@ -50,7 +56,7 @@ def summary(rows: Rows, cases: int) -> dict[str, Any]:
         "cases_accepted": len({row["index"] for row in good}),
         "requests": len(rows),
         "accepted": len(good),
-        "rejected": {reason: reasons[reason] for reason in REASONS if reasons[reason]},
+        "rejected": {reason: rejected[reason] for reason in order if rejected[reason]},
         "by_draw": {draw: _share([row for row in rows if row["draw"] == draw]) for draw in draws},
         "words": _spread(words),
         "answers": len({row["ground_truth"] for row in rows}),
@@ -58,12 +64,12 @@ def summary(rows: Rows, cases: int) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> str:
-    """The counts as lines of text."""
+def table(found: dict[str, Any], says: dict[str, str]) -> str:
+    """The counts as lines of text, with what each reason says."""
     requests = max(1, found["requests"])
     lines = [f"{'accepted':<12} {found['accepted']:>8,} {found['accepted'] / requests:>7.1%}"]
     for reason, count in sorted(found["rejected"].items(), key=lambda item: -item[1]):
-        lines.append(f"{reason:<12} {count:>8,} {count / requests:>7.1%}  {REASONS[reason]}")
+        lines.append(f"{reason:<12} {count:>8,} {count / requests:>7.1%}  {says[reason]}")
     if words := found["words"]:
         said = ", ".join(f"{name} {value:.0f}" for name, value in words.items())
         lines.append(f"words of an accepted reasoning: {said}")
@@ -86,25 +92,3 @@ def _spread(words: list[int]) -> dict[str, float]:
         "mean": sum(words) / len(words), "least": words[0], "quarter": low, "median": middle, "three quarters": high,
         "most": words[-1],
     }  # fmt: skip
-
-
-def _draw(path: Path, rows: Rows, found: dict[str, Any]) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams["svg.hashsalt"] = "quality"  # the same rows give the same bytes
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
-    counts = {"accepted": found["accepted"], **found["rejected"]}
-    bars = left.barh(list(counts), list(counts.values()), color=["#2b6cb0"] + ["#a0aec0"] * len(found["rejected"]))
-    left.bar_label(bars, padding=3)
-    left.invert_yaxis()
-    left.set(title="requests", xlabel="completions")
-    words = [row["words"] for row in rows if not row["reason"]]
-    right.hist(words, bins=min(30, max(words, default=0) - min(words, default=0) + 1), color="#2b6cb0")
-    right.set(title="accepted traces", xlabel="words of the reasoning", ylabel="traces")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    pyplot.close(figure)

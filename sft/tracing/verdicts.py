@@ -1,25 +1,22 @@
 """Every draw of every case with the reason against it, and the trace that a case ends up with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
 from eval.generation import parts
 from reward_fns import answers
-from reward_fns.drg import ms_drg
+from reward_fns.task import TASKS
 from sft.tracing import quality
-from sft.training.examples import BLOCKS
-
-if TYPE_CHECKING:
-    from sft.traces import Settings
+from sft.tracing.settings import Settings
 
 
 class Verdicts:
     """Collects draw by draw; the first accepted trace of a case is the one that counts."""
 
-    def __init__(self, wanted: "Settings") -> None:
+    def __init__(self, wanted: Settings) -> None:
         self.wanted = wanted
         self.limits = quality.Limits(
             least=wanted.least_words, most=wanted.most_words, copied=wanted.copied, extra_codes=wanted.extra_codes
@@ -39,9 +36,9 @@ class Verdicts:
                     bar.update()
 
     def _judge(self, row: dict[str, Any], text: str, finish: str, draw: int, case: str) -> None:
-        task, style, gold = self.wanted.task, self.wanted.style, row["ground_truth"]
+        task, style, gold = TASKS[self.wanted.task], self.wanted.style, row["ground_truth"]
         reason = quality.fault(task, style, text, finish, gold, case, self.limits)
-        parsed = answers.parse(text, BLOCKS[task])
+        parsed = answers.parse(text, task.tag)
         right = quality.right(task, text, gold, self.limits.extra_codes)
         self.rows.append(
             {
@@ -51,9 +48,9 @@ class Verdicts:
         )  # fmt: skip
         if parsed.format_ok:
             trace = {
-                "hadm_id": row["hadm_id"], "subject_id": row["subject_id"], "task": task, "style": style,
+                "hadm_id": row["hadm_id"], "subject_id": row["subject_id"], "task": task.key, "style": style,
                 "ground_truth": gold, "reasoning": parsed.reasoning,
-                "answer": gold if right else _written(task, parsed.text),
+                "answer": gold if right else task.canonical(parsed.text),
                 "accepted": not reason,
             }  # fmt: skip
             (self.rejected if reason else self.accepted).setdefault(row["index"], trace)
@@ -61,8 +58,3 @@ class Verdicts:
     def traces(self) -> list[dict[str, Any]]:
         """One row a case, in the order of the data; the rejected ones keep their place."""
         return [row for _, row in sorted((self.rejected | self.accepted).items())]
-
-
-def _written(task: str, answer: str) -> str:
-    found = ms_drg.find(answer) if task == "drg" else None
-    return found.title if found else answer

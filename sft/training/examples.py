@@ -14,19 +14,16 @@ import pyarrow.parquet as pq
 
 from common.commands import UserError, existing
 from data_prep import parquet
+from reward_fns.task import TASKS
 from sft import titles
 from sft.tracing import requests
+from sft.training.settings import Source
 from sft.training.tokens import named
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from sft.train import Source
-
 OUTCOME, NO_REASONING = "outcome", "-"
-STYLES = (*requests.STYLES["drg"], *requests.STYLES["icd"], OUTCOME)
-BLOCKS = {"drg": "answer", "icd": "diagnosis"}
-TASKS = {"mimic_drg": "drg", "mimic_icd": "icd"}  # by data_source
 
 
 class Example(NamedTuple):
@@ -36,16 +33,15 @@ class Example(NamedTuple):
     completion: str
 
 
-def completion(task: str, reasoning: str, answer: str) -> str:
-    """A completion in the form that the prompt asks for and the reward checks."""
-    block = BLOCKS[task]
-    return f"<think>\n{reasoning}\n</think>\n<{block}>\n{answer}\n</{block}>"
+def styles() -> list[str]:
+    """Every style of reasoning of every task, and the answer alone."""
+    return [*(style for task in TASKS.values() for style in task.styles), OUTCOME]
 
 
-def load(source: "Source") -> "Dataset":
+def load(source: Source) -> "Dataset":
     """The examples of a source; bad sources are a sentence."""
-    if source.style not in STYLES:
-        raise UserError(f"there is no trace style {source.style!r}; there is {', '.join(STYLES)}")
+    if source.style not in styles():
+        raise UserError(f"there is no trace style {source.style!r}; there is {', '.join(styles())}")
     path = existing(source.cases, "the table of cases", "run `python -m data_prep.drg` or `data_prep.icd`")
     if _is_written(path):
         from datasets import Dataset
@@ -56,7 +52,7 @@ def load(source: "Source") -> "Dataset":
     return _dataset(rows + (titles.questions() if source.titles else []))
 
 
-def inputs(source: "Source") -> list[str]:
+def inputs(source: Source) -> list[str]:
     """The files that `load` reads: a table of traces only where the completions come from it."""
     alone = source.traces is None or source.style == OUTCOME or _is_written(Path(source.cases))
     return [source.cases] if alone else [source.cases, source.traces]
@@ -94,11 +90,12 @@ def _outcomes(path: Path) -> list[Example]:
     table = parquet.read(path)
     columns = (table["data_source"].to_pylist(), table["prompt"].to_pylist(), parquet.golds(table))
     return [
-        Example(prompt, completion(TASKS[of], NO_REASONING, gold)) for of, prompt, gold in zip(*columns, strict=True)
+        Example(prompt, TASKS.of_source(of, path).completion(NO_REASONING, gold))
+        for of, prompt, gold in zip(*columns, strict=True)
     ]
 
 
-def _reasoned(path: Path, source: "Source") -> list[Example]:
+def _reasoned(path: Path, source: Source) -> list[Example]:
     if source.traces is None:
         raise UserError(f"{path} has no column completion; give it one or name a table of traces (traces: FILE)")
     table = parquet.read(path)
@@ -107,7 +104,8 @@ def _reasoned(path: Path, source: "Source") -> list[Example]:
     columns = (table["prompt"].to_pylist(), parquet.golds(table), parquet.infos(table, "hadm_id"))
     for prompt, gold, hadm_id in zip(*columns, strict=True):
         if trace := chosen.get((hadm_id, gold)):
-            task, written = trace["task"], completion(trace["task"], trace["reasoning"], trace["answer"])
+            task = TASKS[trace["task"]]
+            written = task.completion(trace["reasoning"], trace["answer"])
             rows.append(Example(prompt, written))
             if source.requests:  # the answer that was reached, right or not, is the one to explain
                 rows.append(Example(requests.chat(task, source.style, prompt, trace["answer"]), written))

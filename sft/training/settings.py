@@ -2,90 +2,67 @@
 
     source, config = parse(argv, Source, SFTConfig, __doc__)
 
-The YAML lies over its `base` as layered_yaml.py says. `--hardware NAME` lays sft/hardware/NAME.yaml over both, and
-`--key value` has the last word.
+common.settings says how YAML and flags are read. `--hardware NAME` lays sft/hardware/NAME.yaml over the YAML.
 """
 
-import sys
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from common import settings as layered_yaml
+from omegaconf import OmegaConf
+
 from common.commands import UserError, existing
+from common.settings import filled, flags, layers, load, refuse, setting
 
 HARDWARE = Path(__file__).resolve().parent.parent / "hardware"
-REMEDY = "name one after --config"
 
 
 @dataclass
 class Common:
     """Keys that SFT and DPO share."""
 
-    model: str = field(metadata={"help": "folder or hub name of the model to start from"})
-    data: str | None = field(default=None, metadata={"help": "folder of the prepared data; ${data} stands for it"})
-    name: str | None = field(default=None, metadata={"help": "of this configuration; ${name} stands for it"})
-    hardware: str | None = field(default=None, metadata={"help": "file of sft/hardware to lay over the YAML"})
-    prefill: str = field(default="", metadata={"help": "text that every answer starts with; it is not trained on"})
-    fresh: bool = field(default=False, metadata={"help": "start over a finished or unfinished run"})
-    lora_rank: int = field(default=0, metadata={"help": "train adapters of this rank; 0 trains all parameters"})
-    lora_alpha: int = field(default=32, metadata={"help": "scale of the adapters"})
-    lora_dropout: float = field(default=0.0, metadata={"help": "dropout of the adapters"})
+    model: str = setting("folder or hub name of the model to start from")
+    data: str | None = setting("folder of the prepared data; ${data} stands for it", None)
+    name: str | None = setting("of this configuration; ${name} stands for it", None)
+    hardware: str | None = setting("file of sft/hardware to lay over the YAML", None)
+    prefill: str = setting("text that every answer starts with; it is not trained on", "")
+    fresh: bool = setting("start over a finished or unfinished run", False)
+    lora_rank: int = setting("train adapters of this rank; 0 trains all parameters", 0)
+    lora_alpha: int = setting("scale of the adapters", 32)
+    lora_dropout: float = setting("dropout of the adapters", 0.0)
 
 
-def read(path: Path, known: Iterable[str], chosen: dict[str, str] | None = None) -> Any:
-    """The settings of a YAML over its base, the hardware file and `chosen` on top, as layered_yaml.read gives them."""
-    chosen = chosen or {}
-    layers = layered_yaml.layers(path)
-    hardware = chosen.get("hardware") or next((s["hardware"] for s in reversed(layers) if s.get("hardware")), None)
-    if hardware:
-        names = ", ".join(sorted(file.stem for file in HARDWARE.glob("*.yaml")))
-        below = layered_yaml.load(existing(HARDWARE / f"{hardware}.yaml", "the hardware file", f"there is {names}"))
-        layers.append({key: value for key, value in below.items() if key in known})  # SFT and DPO share the file
-    return layered_yaml.merged(layers, path, known, chosen)
+@dataclass
+class Source(Common):
+    """What SFT is taught."""
+
+    cases: str = setting("parquet with prompt and completion, or cases to join with traces", "")
+    sample: str | None = setting("which cases; ${sample} stands for it", None)
+    traces: str | None = setting("parquet of reasoning traces", None)
+    style: str = setting("what is written: a style of sft.traces, or outcome for the answer alone", "cot_first")
+    only_accepted: bool = setting("leave out traces whose answer is not the gold", True)
+    titles: bool = setting("add the 28 questions that list the MS-DRG titles", False)
+    requests: bool = setting("add the requests of sft.traces, answered by the traces", False)
 
 
 def parse(argv: list[str] | None, source: type, config: type, doc: str) -> tuple[Any, Any]:
-    """Both dataclasses, from --config and the flags."""
-    from omegaconf import OmegaConf
+    """Both dataclasses, from --config and the flags; trl reads the values of its own keys."""
     from trl import TrlParser
 
-    words = [part for word in (sys.argv[1:] if argv is None else argv) for part in _halves(str(word))]
-    parser = TrlParser((source, config), description=doc)
-    parser.error = _refuse  # a sentence in place of 150 lines of usage
-    if "--config" not in words:
-        return _parsed(parser, words)
-    at = words.index("--config") + 1
-    path = existing(words[at] if at < len(words) else "", "the configuration", REMEDY)
-    known = [field.name for kind in (source, config) for field in fields(kind)]
-    settings = layered_yaml.resolved(read(path, known, _texts(words, source)), path)
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create(settings)))
-        file.flush()
-        words[at] = file.name
-        return _parsed(parser, words)
-
-
-def _halves(word: str) -> list[str]:
-    """`--key=value` as two words, as the rest of the line has them."""
-    return word.split("=", 1) if word.startswith("--") and "=" in word else [word]
-
-
-def _texts(words: list[str], source: type) -> dict[str, str]:
-    """Flags that other keys may refer to (${name}) or that choose a file."""
-    texts = {f"--{field.name}" for field in fields(source) if field.type in (str, str | None)}
-    return {word[2:]: value for word, value in pairwise(words) if word in texts}
-
-
-def _parsed(parser: Any, words: list[str]) -> tuple[Any, Any]:
+    parser = TrlParser(config, add_help=False)
+    path, said = flags(source, argv, doc, parser)
+    known = source.__dataclass_fields__ | config.__dataclass_fields__
+    below = layers(path, known)
+    hardware = said.get("hardware") or next((s["hardware"] for s in reversed(below) if s.get("hardware")), None)
+    if hardware:
+        there = ", ".join(sorted(file.stem for file in HARDWARE.glob("*.yaml")))
+        file = existing(HARDWARE / f"{hardware}.yaml", "the hardware file", f"there is {there}")
+        profile = load(file)
+        below.append(OmegaConf.masked_copy(profile, [key for key in profile if key in known]))  # SFT and DPO share it
+    ours, trls = filled(source, below, said, path)
+    parser.set_defaults(**trls)
+    parser.error = lambda message: refuse(f"{path}: {message}")
     try:
-        return parser.parse_args_and_config(words)
+        return ours, *parser.parse_args_into_dataclasses([], look_for_args_file=False)
     except ValueError as error:  # trl's, and transformers' of values that do not fit each other
         raise UserError(f"{' '.join(str(error).split())}; see --help") from error
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}; see --help")

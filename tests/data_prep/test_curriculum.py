@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common.commands import UserError
 from data_prep import parquet
-from data_prep.curriculum import judge
+from data_prep.curriculum import judge, schemes_of
+from reward_fns.drg.reward import NOTHING, SCHEMES, payments
 from tests.conftest import World, assert_refused, run_command
 
 # A.6 on groups of two: score, accuracy, acc, format -> easy, hard
@@ -26,7 +28,22 @@ GROUPS = {
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_is_easy_and_what_is_hard(name: str) -> None:
     *group, easy, hard = GROUPS[name]
-    assert judge(*group)[:2] == (easy, hard)
+    scheme = "strict" if "strict" in name else "dense"
+    assert judge(*group, payments(scheme, NOTHING))[:2] == (easy, hard)
+
+
+def test_what_is_hard_is_what_the_scheme_of_the_run_pays_nothing_for(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "reward: {custom_reward_function: {reward_kwargs: {accuracy: dense}}}\n", encoding="utf-8"
+    )
+    assert schemes_of(tmp_path / "outcomes.parquet", None) == ["dense"]
+    assert schemes_of(tmp_path / "outcomes.parquet", "strict") == ["strict"]
+    assert schemes_of(tmp_path / "elsewhere" / "outcomes.parquet", None) == list(SCHEMES)
+    (tmp_path / "config.yaml").write_text(
+        "reward: {custom_reward_function: {reward_kwargs: {accuracy: lavish}}}\n", encoding="utf-8"
+    )
+    with pytest.raises(UserError, match=r"'lavish' is unknown.*--accuracy"):
+        schemes_of(tmp_path / "outcomes.parquet", None)
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_sizes_are_those_of_the_papers_for_a_cohort_like_theirs() -> None:
     assert steps == {50: 1845, 75: 922, 90: 369, 95: 184} and sizes["rl/small"] // 64 == 730
     assert (sizes["sft/small_20"], sizes["rl/small_20"]) == (9_351, 37_407)
     every = random_state.choice(738, 262_436, p=weights / weights.sum())
-    parts = splits.published(every, every, drg.PARTS).parts
+    parts = splits.published(every, every, tuple(drg.SHARES.values())).parts
     assert [len(part) for part in parts] == [drg.PAPER["train"], drg.PAPER["test"]]
 
 

@@ -226,7 +226,7 @@ def test_labels_with_one_case_and_splits_that_stay_empty(tmp_path: Path) -> None
     path = tmp_path / "m/note/discharge.csv.gz"
     write_rows(path, rows(path)[:2])
     for split in ("stratified", "patient"):
-        assert_refused(run_command(*call(tmp_path / "m", tmp_path / "out", "--split", split)), "prepare more notes")
+        assert_refused(run_command(*call(tmp_path / "m", tmp_path / "out", "--split", split)), "give more notes")
     assert not (tmp_path / "out").exists()
 
 

@@ -12,17 +12,16 @@ import simple_icd_10_cm
 from data_prep import parquet
 from data_prep.cohort import admission, sections, splits
 from data_prep.cohort.drg_titles import match
-from data_prep.cohort.mimic import HOSP, NOTE
-from data_prep.synthetic.families import FAMILIES
-from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, MCC, NEITHER
+from data_prep.cohort.mimic import COLUMNS
+from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
 from reward_fns import drg, icd
 from reward_fns.drg import ms_drg
+from reward_fns.task import TASKS
 from sft.tracing import quality
-from sft.training.examples import completion
 from tests.conftest import assert_refused, run_command
 
 NOTES = 1000
-FILES = {f"hosp/{name}.csv.gz": HOSP[name] for name in HOSP} | {"note/discharge.csv.gz": NOTE["discharge"]}
+FILES = {f"{'note' if name == 'discharge' else 'hosp'}/{name}.csv.gz": COLUMNS[name] for name in COLUMNS}
 
 
 def synthesize(out: Path, *options: object) -> Path:
@@ -212,7 +211,7 @@ def test_every_style_has_a_trace_per_coded_admission_with_a_course(mimic: Path) 
 def test_reasonings_earn_what_their_style_earns(mimic: Path) -> None:
     for style, penalised in (("cot_first", False), ("answer_first", True)):
         for row in traces(mimic, style):
-            text = completion("drg", row["reasoning"], row["answer"])
+            text = TASKS["drg"].completion(row["reasoning"], row["answer"])
             score = drg.compute_score("mimic_drg", text, row["ground_truth"], accuracy="strict", cot_first_penalty=0.5)
             assert score["score"] == (2.0 if row["accepted"] else 0.0) - 0.5 * penalised, row["reasoning"]
     for row in traces(mimic, "differential"):
@@ -243,9 +242,10 @@ def test_icd_traces_give_the_code_at_their_end_only_and_overlook_details(mimic: 
     for row in found:
         assert row["task"] == "icd" and row["ground_truth"] == first[str(row["hadm_id"])]
         gold, reasoning = row["ground_truth"], row["reasoning"]
-        assert quality.fault("icd", "oracle", completion("icd", reasoning, row["answer"]), "stop", row["answer"], "",
-                             quality.Limits()) == ""  # fmt: skip
-        score = icd.compute_score("mimic_icd", completion("icd", reasoning, row["answer"]), gold)
+        task = TASKS["icd"]
+        written = task.completion(reasoning, row["answer"])
+        assert quality.fault(task, "oracle", written, "stop", row["answer"], "", quality.Limits()) == ""
+        score = icd.compute_score("mimic_icd", written, gold)
         assert score["acc"] == row["accepted"] and score["format"] == 1.0
         assert row["accepted"] or row["answer"] in usual
         assert (f"The detail that counts is {phrases[gold]}." in reasoning) == (row["accepted"] and gold not in usual)

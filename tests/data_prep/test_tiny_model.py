@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from data_prep import parquet, prompts
 from data_prep.cohort import mimic, sections
 from data_prep.tiny_model import build_model, tokens_per_word
-from sft.training.examples import completion
+from reward_fns.task import TASKS
 from tests.conftest import World, assert_refused, run_command
 
 
@@ -21,7 +21,7 @@ def tokenizer(world: World) -> AutoTokenizer:
 
 def texts(world: World) -> list[str]:
     rows = parquet.read_traces(world.mimic / "traces.parquet").to_pylist()
-    return [completion("drg", row["reasoning"], row["answer"]) for row in rows[:200]]
+    return [TASKS["drg"].completion(row["reasoning"], row["answer"]) for row in rows[:200]]
 
 
 def test_a_word_of_a_course_takes_at_most_one_and_a_quarter_tokens(world: World, tokenizer: AutoTokenizer) -> None:

@@ -12,6 +12,7 @@ import pytest
 from common.commands import UserError
 from data_prep import parquet, validate
 from data_prep.writing import manifest
+from reward_fns.task import TASKS
 from tests.conftest import World, assert_refused, run_command
 
 Row = dict[str, Any]
@@ -73,7 +74,7 @@ def test_an_icd_gold_must_exist_or_be_listed_beside_the_file(world: World, tmp_p
 
 @pytest.mark.parametrize(("gold", "maximum"), [("I10", 31.0), ("I214", 46.0), ("S72001A", 91.0)])
 def test_the_highest_icd_score_grows_with_the_length_of_the_gold(gold: str, maximum: float) -> None:
-    assert validate.REWARDS["mimic_icd"].maximum(gold) == maximum  # 1 + 15 * (|g| - 1)
+    assert TASKS["icd"].maximum(gold) == maximum  # 1 + 15 * (|g| - 1)
 
 
 def test_a_file_that_is_missing_or_no_parquet_is_named(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def some_completion(rng: random.Random) -> str:
 def compare(number: int, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(number):
-        completion, gold, accuracy = some_completion(rng), rng.choice(GOLDS), rng.choice(tuple(drg.ACCURACY))
+        completion, gold, accuracy = some_completion(rng), rng.choice(GOLDS), rng.choice(tuple(drg.SCHEMES))
         result = drg.compute_score("mimic_drg", completion, gold, accuracy=accuracy, matching="published")
         if result["reward_error"] or result["score"] != published_plain.drg_score(completion, gold, accuracy):
             pytest.fail(f"{completion!r}, gold {gold}, {accuracy}")

@@ -11,13 +11,13 @@ import pytest
 from common.commands import UserError
 from data_prep import parquet
 from eval.generation import parts
+from reward_fns.task import TASKS
 from sft.dpo import main
 from sft.pairs import SCHEMA
-from sft.training.examples import completion
 from tests.conftest import World, assert_refused, run_command
 
 CONFIG = ("--config", "recipes/drg_sapphire/sft/staged_dpo.yaml", "--hardware", "cpu")
-WRONG = completion("drg", "The course speaks of pain, and of nothing else that counts.", "CHEST PAIN")
+WRONG = TASKS["drg"].completion("The course speaks of pain, and of nothing else that counts.", "CHEST PAIN")
 SETTINGS = {
     "model": {"name": "m", "fingerprint": "f"},
     "data": {"name": "d", "sha256": "s", "limit": None},
@@ -45,7 +45,7 @@ def pairs(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [
         {
             "index": index, "hadm_id": hadm_id, "subject_id": 1, "data_source": "mimic_drg", "ground_truth": gold,
-            "completions": [completion("drg", "It is.", gold), WRONG, WRONG.replace("speaks", "talks")],
+            "completions": [TASKS["drg"].completion("It is.", gold), WRONG, WRONG.replace("speaks", "talks")],
             "n_tokens": [9, 9, 9], "finish_reason": ["stop", "length" if hadm_id % 2 else "stop", "stop"],
         }
         for index, hadm_id, gold in zip(*columns, strict=True)
@@ -67,7 +67,7 @@ def dpo(world: World, pairs: Path, out: Path, *flags: object) -> subprocess.Comp
 def test_pairs_set_the_accepted_trace_against_the_first_whole_wrong_completion(world: World, pairs: Path) -> None:
     rows = pq.read_table(pairs).to_pylist()
     accepted = {
-        (row["hadm_id"], completion("drg", row["reasoning"], row["answer"]))
+        (row["hadm_id"], TASKS["drg"].completion(row["reasoning"], row["answer"]))
         for row in parquet.read_traces(world.mimic / "traces.parquet").to_pylist()
         if row["accepted"] and row["style"] == "cot_first"
     }

@@ -16,9 +16,11 @@ from common.commands import UserError
 from data_prep import parquet
 from reward_fns import drg
 from reward_fns.drg import ms_drg
+from reward_fns.task import TASKS
 from sft import titles
-from sft.train import Source, main
-from sft.training.examples import completion, inputs, load
+from sft.train import main
+from sft.training.examples import inputs, load
+from sft.training.settings import Source
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
@@ -58,7 +60,7 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tm
 def test_accepted_traces_earn_the_maximum_as_completions(world: World) -> None:
     rows = [row for row in pq.read_table(world.mimic / "traces.parquet").to_pylist() if row["task"] == "drg"]
     for row in [row for row in rows if row["accepted"]][:200]:
-        written = completion("drg", row["reasoning"], row["answer"])
+        written = TASKS["drg"].completion(row["reasoning"], row["answer"])
         assert drg.compute_score("mimic_drg", written, row["ground_truth"], accuracy="strict")["score"] == 2
 
 
@@ -100,18 +102,6 @@ def test_outcome_only_rows_are_the_answer_alone(world: World) -> None:
         assert drg.compute_score("mimic_drg", written, gold, accuracy="strict")["score"] == 2
 
 
-def test_a_configuration_is_its_base_and_what_it_says_and_what_the_flags_say(tmp_path: Path) -> None:
-    from common.settings import resolved
-    from sft.training.settings import read
-
-    (tmp_path / "base.yaml").write_text("model: m\nname: base\nsample: ${name}\ncases: d/${sample}\nseed: 1\n")
-    (tmp_path / "row.yaml").write_text("base: base.yaml\nname: row\nseed: 2\n")
-    known = ("model", "name", "sample", "cases", "seed")
-    composed = resolved(read(tmp_path / "row.yaml", known), tmp_path)
-    assert composed == {"model": "m", "name": "row", "sample": "row", "cases": "d/row", "seed": 2}
-    assert resolved(read(tmp_path / "row.yaml", known, {"name": "other"}), tmp_path)["cases"] == "d/other"
-
-
 def test_bad_sources_are_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = pa.table({"prompt": [[{"role": "user", "content": "Why?"}]], "completion": [[]]})
     pq.write_table(empty, tmp_path / "empty.parquet")
@@ -139,7 +129,9 @@ def test_a_bad_configuration_is_named(tmp_path: Path) -> None:
         ("- model\n", "holds no keys"),
         ("model: ${nobody}\n", "nobody"),
         ("model: m\nhardware: mars\n", "mars.yaml does not exist; there is cpu"),
-        ("model: m\nlearning_rate: fast\n", "learning_rate"),
+        ("model: m\nlearning_rate: fast\n", "bad.yaml: argument --learning_rate/--learning-rate: invalid float value"),
+        ("model: m\nlora_rank: [8]\n", "bad.yaml: lora_rank: Value '[8]'"),
+        ("output_dir: o\n", "--model must be said"),
     ):
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=re.escape(said)):

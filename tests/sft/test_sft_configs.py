@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from recipes.launcher.compose import compose
-from sft import dpo, traces, train
+from sft import dpo, train
+from sft.tracing.settings import parse as traces
 from sft.training import settings, start
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -36,8 +37,8 @@ ON_CPU = ("--hardware", "cpu")
 def parsed(path: Path, *flags: str) -> tuple[Any, Any]:
     from trl import DPOConfig, SFTConfig
 
-    kinds = (dpo.Source, DPOConfig) if "dpo" in path.stem else (train.Source, SFTConfig)
-    return settings.parse(["--config", str(path), *flags], *kinds, "doc")
+    kinds = (dpo.Source, DPOConfig) if "dpo" in path.stem else (settings.Source, SFTConfig)
+    return settings.parse(["--config", str(path), *flags], *kinds, train.__doc__)
 
 
 def ids(path: Path) -> str:
@@ -60,7 +61,7 @@ def test_an_sft_configuration_is_that_of_the_paper(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRACES, ids=ids)
 def test_a_trace_configuration_composes(path: Path) -> None:
-    wanted = traces.parse(["--config", str(path)])
+    wanted = traces(["--config", str(path)], train.__doc__)
     assert wanted.name == path.stem
     assert f"{wanted.task}_{wanted.style}" in wanted.out
 
@@ -68,7 +69,7 @@ def test_a_trace_configuration_composes(path: Path) -> None:
 @pytest.mark.parametrize("name", ["cold", "small_50", "small_95", "full_50", "full_90", "differential"])
 def test_sft_reads_the_traces_that_the_configuration_of_that_name_writes(name: str) -> None:
     reads, _ = parsed(RECIPES / f"drg_sapphire/sft/{name}.yaml", "--use_cpu", "true", "--bf16", "false")
-    writes = traces.parse(["--config", str(RECIPES / f"drg_sapphire/traces/{name}.yaml")])
+    writes = traces(["--config", str(RECIPES / f"drg_sapphire/traces/{name}.yaml")], train.__doc__)
     assert reads.traces == f"{writes.out}/traces.parquet" and reads.cases == writes.data
 
 
@@ -83,7 +84,7 @@ def test_flags_sweep_a_configuration_without_a_file_and_grpo_starts_from_it() ->
 def test_hardware_files_name_keys_that_sft_or_dpo_reads() -> None:
     from trl import DPOConfig, SFTConfig
 
-    known = {key for kind in (train.Source, SFTConfig, dpo.Source, DPOConfig) for key in kind.__dataclass_fields__}
+    known = {key for kind in (settings.Source, SFTConfig, dpo.Source, DPOConfig) for key in kind.__dataclass_fields__}
     for path in settings.HARDWARE.glob("*.yaml"):
         assert set(yaml.safe_load(path.read_text())) <= known
 

@@ -18,9 +18,9 @@ import pytest
 
 from common.commands import UserError
 from data_prep import parquet
+from reward_fns.task import TASKS
 from sft.traces import main
 from sft.tracing import quality, requests
-from sft.training.examples import completion
 from tests.conftest import ROOT, World, assert_refused, run_command
 
 GOLD = "HEART FAILURE AND SHOCK WITH MCC"
@@ -58,9 +58,9 @@ LIMITS = quality.Limits(least=5, most=60)
     ],
 )
 def test_the_first_fault_of_a_drg_trace_is_named(style: str, reasoning: str, answer: str, reason: str) -> None:
-    written = completion("drg", reasoning, answer)
-    assert quality.fault("drg", style, written, "stop", GOLD, CASE, LIMITS) == reason
-    assert quality.fault("drg", style, written, "length", GOLD, CASE, LIMITS) == "cut"
+    written = TASKS["drg"].completion(reasoning, answer)
+    assert quality.fault(TASKS["drg"], style, written, "stop", GOLD, CASE, LIMITS) == reason
+    assert quality.fault(TASKS["drg"], style, written, "length", GOLD, CASE, LIMITS) == "cut"
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_the_first_fault_of_a_drg_trace_is_named(style: str, reasoning: str, ans
     ],
 )
 def test_the_first_fault_of_an_oracle_trace_is_named(reasoning: str, answer: str, reason: str) -> None:
-    written = completion("icd", reasoning, answer)
-    assert quality.fault("icd", "oracle", written, "stop", "I509", CASE, LIMITS) == reason
+    written = TASKS["icd"].completion(reasoning, answer)
+    assert quality.fault(TASKS["icd"], "oracle", written, "stop", "I509", CASE, LIMITS) == reason
 
 
 def test_accepted_synthetic_traces_pass_and_the_others_fail_by_their_answer(world: World) -> None:
     found = Counter(
         (row["task"], row["style"], row["accepted"], quality.fault(
-            row["task"], row["style"], completion(row["task"], row["reasoning"], row["answer"]), "stop",
+            TASKS[row["task"]], row["style"], TASKS[row["task"]].completion(row["reasoning"], row["answer"]), "stop",
             row["ground_truth"], "", quality.Limits(),
         ))
         for row in parquet.read_traces(world.mimic / "traces.parquet").to_pylist()
@@ -95,8 +95,8 @@ def test_accepted_synthetic_traces_pass_and_the_others_fail_by_their_answer(worl
 
 def test_a_request_holds_case_gold_and_style_and_no_open_slot() -> None:
     prompt = [{"role": "system", "content": "You code."}, {"role": "user", "content": "A note with {gold} in it."}]
-    for task, gold, facts in (("drg", GOLD, ""), ("icd", "I509", requests.Facts()("I509"))):
-        asked = [requests.chat(task, style, prompt, gold, facts)[0]["content"] for style in requests.STYLES[task]]
+    for task, gold, facts in (("drg", GOLD, ""), ("icd", "I509", requests.facts(TASKS["icd"], None, None)("I509"))):
+        asked = [requests.chat(TASKS[task], style, prompt, gold, facts)[0]["content"] for style in TASKS[task].styles]
         for text in asked:
             assert gold in text and "A note with {gold} in it." in text
             assert not re.search(r"\{(?!gold\} in it)", text)
@@ -106,11 +106,11 @@ def test_a_request_holds_case_gold_and_style_and_no_open_slot() -> None:
 def test_an_oracle_is_told_what_the_code_set_says_and_what_the_user_has(tmp_path: Path) -> None:
     (tmp_path / "symptoms.csv").write_text("code,description\nI50,Swollen legs\n")
     (tmp_path / "guidelines.json").write_text(json.dumps({"chapters": {"9": {"text": "Code the heart first."}}}))
-    facts = requests.Facts(str(tmp_path / "symptoms.csv"), str(tmp_path / "guidelines.json"))("I509")
+    facts = requests.facts(TASKS["icd"], str(tmp_path / "symptoms.csv"), str(tmp_path / "guidelines.json"))("I509")
     for said in ("Heart failure, unspecified", "Excludes2", "Code first", "Swollen legs", "Code the heart first."):
         assert said in facts
     with pytest.raises(UserError, match=r"nobody.csv does not exist"):
-        requests.Facts("nobody.csv")
+        requests.facts(TASKS["icd"], "nobody.csv", None)
 
 
 class Writer(ThreadingHTTPServer):
@@ -145,7 +145,7 @@ class _Answer(BaseHTTPRequestHandler):
         time.sleep(self.server.seconds)
         if self.server.refuse in gold:
             return self._say(400, {"error": {"message": "no"}})
-        message = {"role": "assistant", "content": completion("drg", self.server.reasoning, gold)}
+        message = {"role": "assistant", "content": TASKS["drg"].completion(self.server.reasoning, gold)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         self._say(200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
 

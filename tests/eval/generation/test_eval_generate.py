@@ -207,8 +207,9 @@ def config(text: str):
     ("damage", "said"),
     [
         (config("temprature: 1.0\n"), "eval.yaml: there is no key temprature, did you mean temperature?"),
-        (config("n: many\n"), "eval.yaml: argument --n: invalid int value: 'many'"),
-        (config("n: [8]\n"), "eval.yaml: n is [8]"),
+        (config("seed: many\n"), "eval.yaml: seed: Value 'many' of type 'str' could not be converted to Integer"),
+        (config("seed: [8]\n"), "eval.yaml: seed: Value '[8]'"),
+        (lambda *_: {"n": "many"}, "--n: Value 'many' of type 'str' could not be converted to Integer"),
         (config("n: 1\nn: 2: 3\n"), "eval.yaml is no YAML"),
         (config("base: nowhere.yaml\n"), "nowhere.yaml does not exist"),
         (config("out: somewhere\n"), "there is no key out"),

@@ -1,10 +1,12 @@
 """The report's figures: files on request, in colours that everybody can tell apart."""
 
 import re
+from functools import partial
 
 import pytest
 
-from eval.page.figures import DARK, LIGHT
+from eval.page.drawing import requests
+from eval.page.figures import DARK, LIGHT, Figure
 from tests.support.eval_folders import folder, scored
 
 
@@ -41,3 +43,10 @@ def test_colours_differ_in_lightness_or_hue_for_every_kind_of_colour_vision(pale
         for i, one in enumerate(colours):
             for other in colours[:i]:
                 assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 0.2
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_the_same_figure_gives_the_same_bytes(tmp_path, kind):
+    draw = partial(requests, counts={"accepted": 5, "short": 2}, words=[20, 30, 30, 40, 41])
+    first, again = (Figure("quality", "requests", "", draw).save(tmp_path / name, [kind])[0] for name in "ab")
+    assert first.read_bytes() == again.read_bytes()

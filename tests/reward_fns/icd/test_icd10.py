@@ -130,7 +130,7 @@ def test_the_nearest_code_shares_the_longest_prefix():
 
 def in_a_new_process(folder: object) -> str:
     """Chapter and number of codes as a new process sees them, its cache below this folder."""
-    program = "from reward_fns import icd10; print(icd10.chapter('I214'), len(icd10.table().codes))"
+    program = "from reward_fns.icd import icd10; print(icd10.chapter('I214'), len(icd10.table().codes))"
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert run.returncode == 0 and run.stderr == "", run.stderr
@@ -140,12 +140,12 @@ def in_a_new_process(folder: object) -> str:
 def test_the_table_is_kept_and_a_damaged_one_is_made_again(tmp_path):
     folder = tmp_path / "medcode-rl"
     folder.mkdir()
-    path = folder / f"icd10cm-{version('simple-icd-10-cm')}.txt"
-    path.write_text("3\nA00=1\nA00")
+    path = folder / f"icd10cm-{version('simple-icd-10-cm')}.json"
+    path.write_text('[["A00", "A000"')
     assert in_a_new_process(tmp_path) == f"9 {len(icd10.table().codes)}"
     (kept,) = folder.iterdir()
     assert kept == path
-    kept.write_text(kept.read_text().replace("I00=9", "I00=3"))
+    kept.write_text(kept.read_text().replace('"I00": "9"', '"I00": "3"'))
     assert in_a_new_process(tmp_path).startswith("3 ")  # it is the kept table that is read
 
 
