@@ -120,8 +120,11 @@ class Endpoint(Source):
         while (missing := sampling["n"] - len(samples)) > 0:  # some servers give one choice whatever n says
             body |= {"n": missing, "seed": request_seed(seed, index) + len(samples)}
             answer = await client.ask(body, read_samples)
-            if answer.fault:
-                raise UserError(_sentence(self.server.base_url, index, answer.fault))
+            if fault := answer.fault:
+                why = f"answered case {index} with {fault}; mend that"
+                if not fault.status:
+                    why = f"gave no answer to case {index} ({fault}); see that it does"
+                raise UserError(f"{self.server.base_url} {why} and run the command again, which goes on from here")
             new, tokens = answer.value
             self.used.update(tokens)
             samples += new
@@ -182,11 +185,3 @@ def _answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
     for at, (name, kind) in enumerate(kinds.items()):
         made = made.append_column(name, pa.array([[sample[at] for sample in row] for row in samples], pa.list_(kind)))
     return made
-
-
-def _sentence(url: str, index: int, fault: Fault) -> str:
-    if fault.status:
-        return f"{url} answered case {index} with {fault}; mend that and run the command again, which goes on from here"
-    return (
-        f"{url} gave no answer to case {index} ({fault}); run the command again when it does, which goes on from here"
-    )
