@@ -5,13 +5,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-ACCEL ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+# an environment a kind, so that none removes the other; demo, tests and smoke-all train on a CPU whatever is there
+ACCEL ?= $(if $(filter demo test test-full smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 LOCK := $(if $(filter gpu,$(ACCEL)),requirements.txt,requirements-cpu.txt)
-STAMP := .venv/.made-from-$(LOCK)
-BIN := .venv/bin
+VENV := .venv-$(ACCEL)
+STAMP := $(VENV)/.made-from-$(LOCK)
+BIN := $(VENV)/bin
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -21,15 +23,17 @@ help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
 	@echo "variables         ACCEL=cpu|gpu (found: $(ACCEL))  PYTHON=python3.11  FRESH=1 (demo: start over)"
 
-setup: $(STAMP) ## make .venv; every other target does it when it is missing or its lock changed
+setup: $(STAMP) ## make .venv-cpu or .venv-gpu; every other target does it when it is missing or its lock changed
 
 $(STAMP): $(LOCK)
 	@$(if $(filter cpu gpu,$(ACCEL)),,echo "error: ACCEL=$(ACCEL) is neither cpu nor gpu" >&2; exit 2)
+	@[[ $$(uname -sm) == "Linux x86_64" ]] || \
+		{ echo "error: Linux on x86-64 is supported and this is $$(uname -sm): vLLM and torch come as packages for it alone; use such a machine or container" >&2; exit 2; }
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \
 		{ echo "error: Python 3.11 or 3.12 is needed, found $$($(or $(PYTHON),python3) --version 2>&1); install one and say make PYTHON=python3.11" >&2; exit 2; }
-	@echo "setting up .venv for $(ACCEL) from $(LOCK) (a few minutes, once)"
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv
+	@echo "setting up $(VENV) from $(LOCK) (a few minutes, once)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(if $(filter gpu,$(ACCEL)),$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK),$(MAKE) --no-print-directory install-cpu)
 	@touch $@
 
@@ -38,17 +42,17 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 .PHONY: install-cpu
 install-cpu:
 	@torch="$$(grep '^torch==' $(LOCK))"; \
-	$(PIP) "$$torch" 2>.venv/pip.log || $(PIP) --index-url $(TORCH_CPU_INDEX) "$$torch" || { cat .venv/pip.log >&2; exit 2; }
-	@$(PIP) -r $(LOCK) 2>.venv/pip.log || { cat .venv/pip.log >&2; exit 2; }
+	$(PIP) "$$torch" 2>$(VENV)/pip.log || $(PIP) --index-url $(TORCH_CPU_INDEX) "$$torch" || { cat $(VENV)/pip.log >&2; exit 2; }
+	@$(PIP) -r $(LOCK) 2>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 2; }
 
 demo: $(STAMP) ## synthetic MIMIC -> SFT -> GRPO with verl -> evaluation -> report, on a CPU
-	@FRESH=$(FRESH) bash recipes/demo.sh
+	@FRESH=$(FRESH) PYTHON=$(CURDIR)/$(BIN)/python bash recipes/demo.sh
 
 test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup
 
-test-full: $(STAMP) lint browser ## everything, the slow tests too; started again it leaves out slow ones that passed
-	@$(BIN)/python -m pytest --resume
+test-full: test browser ## everything, the slow tests too; started again it leaves out slow ones that passed
+	@$(BIN)/python -m pytest -m slow --resume
 
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
 	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2
@@ -74,6 +78,7 @@ lint: $(STAMP) ## ruff
 format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
-clean: ## remove .venv, caches and the demo; data/ and runs/ stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis outputs/demo
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## remove caches, the demo and .venv-cpu (ACCEL=gpu: .venv-gpu); data/ and runs/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis outputs/demo
+	find . \( -path './.venv*' -o -path ./data -o -path ./runs -o -path ./outputs \) -prune -o \
+		-name __pycache__ -type d -prune -exec rm -rf {} +

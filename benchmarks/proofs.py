@@ -2,8 +2,9 @@
 
 for proof in proofs(config, metrics, outcomes): print(proof.claim, proof.seen, proof.holds)
 
-The advantages and the policy loss are computed again from the rewards and lengths of every group: on-policy, the ratio
-is one, and the loss is the mean of -A in the way of the recipe's `loss_agg_mode` (DRG-Sapphire, equation 2 and A.5).
+The advantages and the policy loss are computed again from the rewards, lengths and, where the loss weighs them, the
+log-probabilities of every group. The formulas are those of the recipe's `policy_loss.loss_mode` and `loss_agg_mode`
+where the ratio of new to old policy is 1: in a batch's only update, or at a learning rate of 0.
 """
 
 import math
@@ -14,13 +15,10 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
-from verl_ext.trainer import kl_coefficient
+from common.commands import UserError
+from reward_fns.drg.reward import payments
+from verl_ext.trainer import LOG_PROB_LOSSES, kl_coefficient
 
-TABLES = {  # A.2; a completion of wrong format has 0 here and -2 in the format component
-    "dense": {2.0, 1.5, 0.5, -0.5, -1.5, 0.0},
-    "balanced": {2.0, 1.0, -0.5, -1.5, 0.0},
-    "strict": {2.0, 0.0, -1.5},
-}
 Metrics = list[dict[str, float]]  # one a step
 
 
@@ -46,15 +44,32 @@ def advantages(scores: list[float], normalised: bool) -> np.ndarray:
     return centred / (np.std(scores, ddof=1) + 1e-6) if normalised else centred
 
 
-def policy_loss(mode: str, values: np.ndarray, tokens: np.ndarray, scale: float | None) -> float:
-    """Appendix A.5 with a ratio of one: the loss of sequences with these advantages and lengths."""
-    if mode == "seq-mean-token-mean":
-        return float(-values.mean())
-    if mode == "token-mean":
-        return float(-(values * tokens).sum() / tokens.sum())
-    if mode == "seq-mean-token-sum-norm" and scale:
-        return float(-(values * tokens).mean() / scale)
-    raise ValueError(f"no formula for the loss mode {mode}")
+def policy_loss(actor: DictConfig, values: np.ndarray, tokens: np.ndarray, log_probs: np.ndarray | None) -> float:
+    """verl's policy loss (core_algos) with a ratio of one, of sequences with these advantages, lengths and sums of
+    log-probabilities; DRG-Sapphire's A.5 has the three ways to average of a vanilla loss."""
+    mode, average = actor.policy_loss.loss_mode, actor.loss_agg_mode
+    if mode in ("vanilla", "gspo"):
+        sums = -values * tokens
+    elif mode == "sapo":  # a gate of 2 / tau, averaged in one way alone
+        sums = -values * tokens * 2 / np.where(values > 0, actor.tau_pos, actor.tau_neg)
+        average = "seq-mean-token-mean"
+    elif mode in LOG_PROB_LOSSES and log_probs is not None:
+        sums = -values * log_probs
+    else:
+        raise UserError(f"benchmarks.proofs has no formula for actor.policy_loss.loss_mode {mode}; write one")
+    if average == "seq-mean-token-mean":
+        return float((sums / tokens).mean())
+    if average == "token-mean":
+        return float(sums.sum() / tokens.sum())
+    if average == "seq-mean-token-sum-norm" and actor.loss_scale_factor:
+        return float(sums.mean() / actor.loss_scale_factor)
+    raise UserError(f"benchmarks.proofs has no formula for actor.loss_agg_mode {average}; write one")
+
+
+def updates(config: DictConfig) -> int:
+    """How often a batch changes the policy."""
+    actor = config.actor_rollout_ref.actor
+    return actor.ppo_epochs * -(-config.data.train_batch_size // actor.ppo_mini_batch_size)
 
 
 def _advantages(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iterator[Proof]:
@@ -70,13 +85,19 @@ def _advantages(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -
 
 def _loss(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iterator[Proof]:
     actor = config.actor_rollout_ref.actor
+    if updates(config) > 1 and actor.optim.lr:
+        raise UserError("with several updates a batch a loss can be computed again only at actor.optim.lr=0")
     far = 0.0
     for row, groups in zip(metrics, steps, strict=True):
         values = [advantages(group["score"], config.algorithm.norm_adv_by_std_in_grpo) for group in groups]
-        tokens = np.concatenate([group["tokens"] for group in groups])
-        ours = policy_loss(actor.loss_agg_mode, np.concatenate(values), tokens, actor.loss_scale_factor)
+        tokens, log_probs = (
+            np.concatenate([group[name] for group in groups]) if name in groups[0] else None
+            for name in ("tokens", "log_prob")
+        )
+        ours = policy_loss(actor, np.concatenate(values), tokens, log_probs)
         far = max(far, abs(ours - row["actor/pg_loss"]))
-    yield Proof(f"loss {actor.loss_agg_mode}", f"verl's differs by {far:.0e}", far < 1e-4)
+    mode = "" if actor.policy_loss.loss_mode == "vanilla" else f"{actor.policy_loss.loss_mode} "
+    yield Proof(f"loss {mode}{actor.loss_agg_mode}", f"verl's differs by {far:.0e}", far < 1e-4)
 
 
 def _kl(config: DictConfig, metrics: Metrics) -> Iterator[Proof]:
@@ -97,8 +118,9 @@ def _reward(config: DictConfig, outcomes: pa.Table) -> Iterator[Proof]:
     names = [name for name in outcomes.column_names if pa.types.is_list(outcomes.schema.field(name).type)]
     part = {name: np.array(outcomes[name].to_pylist(), dtype=float).ravel() for name in names}
     if scheme := options.get("accuracy"):
-        seen = set(part["accuracy"].tolist())
-        yield Proof(f"reward {scheme}", " ".join(f"{value:g}" for value in sorted(seen)), seen <= TABLES[scheme])
+        seen = set(part["accuracy"].tolist())  # 0 where the format is wrong, which costs 2 in its own component
+        paid = seen <= payments(scheme) | {0.0}
+        yield Proof(f"reward {scheme}", " ".join(f"{value:g}" for value in sorted(seen)), paid)
         penalty = options.get("cot_first_penalty") or 0.0
         score = part["format"] + part["accuracy"] - penalty * part["cot_first"] * (part["format"] == 0)
         if penalty:

@@ -3,8 +3,9 @@
     python -m benchmarks.smoke [RECIPE …]        # or `make smoke-all`
 
 Data and model are those of `make demo`, whose first stages are run where they are missing (or DATA_DIR and MODEL_PATH).
-A recipe that passed with the same composed configuration and commit is skipped, and recipes whose composed
-configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM (recipes/judge.sh).
+A recipe that passed with the same composed configuration and the same code is skipped, whatever else was committed, and
+recipes whose composed configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM
+(recipes/judge.sh).
 """
 
 import hashlib
@@ -13,16 +14,16 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from benchmarks.proofs import proofs
+from benchmarks.proofs import proofs, updates
 from common.commands import UserError, parser, run
-from common.files import whole_file
-from common.record import commit
+from common.files import sha256, whole_file
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose, recipes, unresolved
 
@@ -37,15 +38,35 @@ STARTS = {
     ),
 }
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
+# A recipe with several updates a batch: at a rate of 0 the ratio stays 1, so that its loss can be computed again.
+STILL = ("ppo_mini_batch_size=${data.train_batch_size}", "ppo_epochs=2", "optim.lr=0")
 # What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again.
 TEMPERATURES = {"resampling": 0.3}
 BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
 
 
+# What a run executes or starts from, prose aside; a recipe's YAML is in its composed configuration.
+TREES = ("common", "data_prep", "recipes", "reward_fns", "sft", "verl_ext")
+CODE = (
+    *(f"{tree}/**/*.{kind}" for tree in TREES for kind in ("py", "sh", "txt", "csv")),
+    *("recipes/*/sft/*.yaml", "sft/hardware/*.yaml", "benchmarks/smoke.py", "benchmarks/proofs.py"),
+    "requirements-cpu.txt",
+)
+
+
 def overrides_of(recipe: str) -> tuple[str, ...]:
     """What a recipe is launched with here."""
     found = [value for name, value in TEMPERATURES.items() if name in recipe]
-    return (*TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
+    words = (*TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
+    still = [f"actor_rollout_ref.actor.{word}" for word in STILL]
+    return (*words, *still) if updates(compose(recipe)) > 1 else words
+
+
+@cache
+def code() -> str:
+    """A hash of the code that a run depends on."""
+    files = sorted({file for pattern in CODE for file in RECIPES.parent.glob(pattern)})
+    return hashlib.sha256(" ".join(f"{file.name} {sha256(file)}" for file in files).encode()).hexdigest()
 
 
 def fingerprint(recipe: str) -> str:
@@ -53,7 +74,7 @@ def fingerprint(recipe: str) -> str:
     config = unresolved(compose(recipe, overrides_of(recipe)))
     start = config.pop("study")  # which models and names it chooses; a CPU run has but one model
     return hashlib.sha256(
-        json.dumps([config, start.get("rl"), commit()], sort_keys=True, default=str).encode()
+        json.dumps([config, start.get("rl"), code()], sort_keys=True, default=str).encode()
     ).hexdigest()
 
 
@@ -121,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     print("| recipe | seconds | what the run proves |\n|---|---|---|", flush=True)
     for recipe in tqdm(sorted(chosen, key=lambda name: (name != BASE_RUN, name)), unit=" recipes"):
         key = fingerprint(recipe)
-        if key in passed and not (commit() or "+").endswith("+changes"):
+        if key in passed:
             shown = {**passed[key], "seconds": f"as {passed[key]['recipe']}"}
         else:
             shown = smoke(recipe, runs)

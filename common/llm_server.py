@@ -134,8 +134,8 @@ class Client:
         while True:
             try:
                 async with self._slots:
-                    if fault and self._silent():
-                        return Answer(None, retries - 1, time.monotonic() - failed_at, fault)  # not sent again
+                    if fault and self._silent(now := time.monotonic()):
+                        return Answer(None, retries - 1, now - failed_at, fault)  # not sent again
                     value = read(await self.send(body))
                 self._answered()
                 return Answer(value, retries, time.monotonic() - failed_at if fault else 0.0)
@@ -147,7 +147,7 @@ class Client:
                 failed_at = self._down_since if self._down_since and began < self._down_since else now
             left = self.server.max_wait - (now - failed_at)
             most = min(self.server.attempts, 1 + self.server.retries if fault.rejected else math.inf)
-            if left <= 0 or self._silent() or retries + 1 >= most:
+            if left <= 0 or self._silent(now) or retries + 1 >= most:
                 return Answer(None, retries, now - failed_at, fault)
             pause = min(self.server.backoff * 2 ** min(retries, 16), LONGEST_PAUSE) * _random.uniform(0.5, 1.0)
             retries += 1
@@ -176,9 +176,9 @@ class Client:
         self.used["requests"] += 1
         return answer
 
-    def _silent(self) -> bool:
+    def _silent(self, now: float) -> bool:
         """Whether nobody has been answered for max_wait seconds."""
-        return self._down_since is not None and time.monotonic() - self._down_since >= self.server.max_wait
+        return self._down_since is not None and now - self._down_since >= self.server.max_wait
 
     def _failed(self, fault: Fault, now: float) -> None:
         if self._down_since is None:  # one sentence an outage, not one for every request of a batch

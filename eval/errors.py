@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 from collections import Counter
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from eval.scoring import review
-from eval.scoring.samples import Samples, read_samples
+from eval.scoring.samples import Samples, named, read_samples
 
 MOST_PAIRS = 50
 
@@ -33,9 +34,8 @@ def main(argv: list[str] | None = None) -> None:
         print(review.summary([Path(path) for path in args.filled]))
         return
     runs = _read(args.runs)
-    first = next(iter(runs.values()))
     kinds = {name: kinds_of(samples) for name, samples in runs.items()}
-    hopeless = [all((found[i] != "right").all() for found in kinds.values()) for i in range(first.cases.num_rows)]
+    hopeless = np.all([(found != "right").all(axis=1) for found in kinds.values()], axis=0).tolist()
     out = Path(args.out)
     with whole_file(out / "errors.csv") as made:
         _write_cases(made, runs, kinds, hopeless)
@@ -45,11 +45,12 @@ def main(argv: list[str] | None = None) -> None:
     print(_table(about))
     print(out)
     if args.sheet:
-        print(review.write(first, kinds[next(iter(runs))], Path(args.sheet), args.cases, args.seed, args.with_notes))
+        name, first = next(iter(runs.items()))
+        print(review.write(first, kinds[name], Path(args.sheet), args.cases, args.seed, args.with_notes))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    p = parser(__doc__ or "", "python -m eval.errors --runs sft=runs/sft grpo=runs/grpo --out errors")
+    p = parser(__doc__ or "")
     which = p.add_mutually_exclusive_group(required=True)
     which.add_argument("--runs", nargs="+", metavar="[NAME=]DIR", help="scored folders of the same cases")
     which.add_argument("--filled", nargs="+", metavar="CSV", help="sheets that reviewers have filled in")
@@ -70,15 +71,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _read(arguments: list[str]) -> dict[str, Samples]:
     runs: dict[str, Samples] = {}
-    for argument in arguments:
-        name, equals, folder = argument.partition("=")
-        if not equals or Path(argument).exists():
-            name, folder = Path(argument).resolve().name, argument
-        name = name if name not in runs else folder
+    for name, folder in map(named, arguments):
+        name = name if name not in runs else str(folder)
         runs[name] = read_samples(existing(folder, "the run folder", "check --runs"))
     first, *others = runs.values()
     for other in others:
-        if other.task is not first.task or not other.cases.equals(first.cases):
+        if not other.same_cases(first):
             raise UserError(
                 f"{first.folder} and {other.folder} are not of the same cases; give runs over one data file"
             )
@@ -87,22 +85,13 @@ def _read(arguments: list[str]) -> dict[str, Samples]:
 
 def kinds_of(samples: Samples) -> np.ndarray:
     """The kind of every completion: cases x samples, of the task's kinds."""
-    golds, kind = samples.cases["ground_truth"].to_pylist(), samples.task.kind
-    names = samples.task.flags
-    flags = np.stack([samples.numbers[name] for name in names], axis=2).tolist()
-    rows = zip(golds, samples.pred, flags, strict=True)
+    kind, flags = samples.task.kind, {name: samples.numbers[name].tolist() for name in samples.task.flags}
     return np.array(
         [
-            [kind(answer, gold, dict(zip(names, marks, strict=True))) for answer, marks in zip(said, of, strict=True)]
-            for gold, said, of in rows
+            [kind(said, gold, {name: flags[name][i][j] for name in flags}) for j, said in enumerate(samples.pred[i])]
+            for i, gold in enumerate(samples.cases["ground_truth"].to_pylist())
         ]
     )
-
-
-def _most(row: np.ndarray | list[str]) -> int:
-    """The place of the most frequent entry, of several the one that was said first."""
-    counts = Counter(row)
-    return max(range(len(row)), key=lambda j: (counts[row[j]], -j))
 
 
 def _write_cases(path: Path, runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: list[bool]) -> None:
@@ -112,22 +101,25 @@ def _write_cases(path: Path, runs: dict[str, Samples], kinds: dict[str, np.ndarr
         rows.writerow(["index", "hadm_id", "gold", "run", "answer", "kind", "right", "samples", "wrong_in_all_runs"])
         for i, case in enumerate(cases):
             for name, samples in runs.items():
-                j = _most(samples.pred[i])
-                right = int((kinds[name][i] == "right").sum())
-                row = [case["index"], case["hadm_id"], case["ground_truth"], name, samples.pred[i][j]]
-                rows.writerow([*map(review.cell, row), kinds[name][i][j], right, samples.n, int(hopeless[i])])
+                said, kind = samples.pred[i], kinds[name][i]
+                ((answer, _),) = Counter(said).most_common(1)  # of several the one that was said first
+                row = [case["index"], case["hadm_id"], case["ground_truth"], name, answer]
+                right = int((kind == "right").sum())
+                rows.writerow([*map(review.cell, row), kind[said.index(answer)], right, samples.n, int(hopeless[i])])
 
 
 def _summary(runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: list[bool]) -> dict[str, Any]:
     first = next(iter(runs.values()))
-    index = first.cases["index"].to_pylist()
-    golds = first.cases["ground_truth"].to_pylist()
+    index, golds = (first.cases[name].to_pylist() for name in ("index", "ground_truth"))
     *_, nothing = first.task.kinds  # the last kind is no answer at all
     found = {}
     for name, samples in runs.items():
-        wrong: Counter[tuple[str, str]] = Counter()
-        for gold, preds, row in zip(golds, samples.pred, kinds[name], strict=True):
-            wrong.update((gold, said) for said, kind in zip(preds, row, strict=True) if kind not in ("right", nothing))
+        wrong = Counter(
+            (gold, said)
+            for gold, preds, row in zip(golds, samples.pred, kinds[name], strict=True)
+            for said, kind in zip(preds, row, strict=True)
+            if kind not in ("right", nothing)
+        )
         found[name] = {
             "folder": str(samples.folder),
             "completions": {kind: float((kinds[name] == kind).mean()) for kind in first.task.kinds},
@@ -141,7 +133,7 @@ def _summary(runs: dict[str, Samples], kinds: dict[str, np.ndarray], hopeless: l
         "cases": len(index),
         "kinds": first.task.kinds,
         "runs": found,
-        "wrong_in_all_runs": [i for i, no in zip(index, hopeless, strict=True) if no],
+        "wrong_in_all_runs": list(compress(index, hopeless)),
     }
 
 

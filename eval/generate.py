@@ -16,7 +16,7 @@ from common.files import sha256
 from common.record import command_line
 from eval.generation import filling
 from eval.generation.endpoint import Endpoint
-from eval.generation.settings import SAMPLING, Settings, arguments
+from eval.generation.settings import SAMPLING, arguments
 from eval.generation.sources import Engines, Source
 
 
@@ -26,18 +26,16 @@ def main(argv: list[str] | None = None) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a folder")
     cases = filling.cases(table.slice(0, args.limit), args.data)
-    source = _source(args)
+    source: Source
+    if args.endpoint:
+        source = Endpoint(args, args.prefill, args.price)
+    else:
+        source = Engines(args.model, args.dtype, args.ray_address)
     data = {"name": args.data, "sha256": sha256(args.data), "limit": args.limit}
     sampling = {name: getattr(args, name) for name in SAMPLING}
     made = filling.settings(source, data, sampling, args.seed, args.prefill, args.context)
     filled = filling.fill(out, cases, made, source, command_line("eval.generate", argv))
     print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({_work(filled)}{_spent(filled.run.get('usage'))})")
-
-
-def _source(args: Settings) -> Source:
-    if not args.endpoint:
-        return Engines(args.model, args.dtype, args.ray_address)
-    return Endpoint(args, args.prefill, args.price)
 
 
 def _work(filled: filling.Filled) -> str:

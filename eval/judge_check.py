@@ -7,7 +7,6 @@ every number has a 95 % interval (bootstrap over the cases), its n and its defin
 are sent again. About 300 short requests.
 """
 
-import argparse
 import asyncio
 import json
 from collections.abc import Sequence
@@ -51,19 +50,15 @@ class Asker:
             await llm_server.close()
 
 
-def arguments() -> argparse.ArgumentParser:
-    made = parser(__doc__ or "", "python -m eval.judge_check --base-url http://localhost:8001/v1 --model judge")
-    add_arguments(made.add_argument)
-    made.add_argument("--cases", default=CASES, help="labelled cases (default eval/judging/cases.yaml)")
-    made.add_argument("--prompt", help="the judge's prompt (default reward_fns/judge/prompt.txt)")
-    made.add_argument("--repeats", type=int, default=3, help="how often equal requests are sent (default %(default)s)")
-    made.add_argument("--concurrency", type=int, default=16, help="requests at once (default %(default)s)")
-    made.add_argument("--out", help="write the numbers with their definitions to this JSON file, too")
-    return made
-
-
 def main(argv: list[str] | None = None) -> None:
-    given = arguments().parse_args(argv)
+    p = parser(__doc__)
+    add_arguments(p.add_argument)
+    p.add_argument("--cases", default=CASES, help="labelled cases (default eval/judging/cases.yaml)")
+    p.add_argument("--prompt", help="the judge's prompt (default reward_fns/judge/prompt.txt)")
+    p.add_argument("--repeats", type=int, default=3, help="how often equal requests are sent (default %(default)s)")
+    p.add_argument("--concurrency", type=int, default=16, help="requests at once (default %(default)s)")
+    p.add_argument("--out", help="write the numbers with their definitions to this JSON file, too")
+    given = p.parse_args(argv)
     for name in ("repeats", "concurrency"):
         if getattr(given, name) < 1:
             raise UserError(f"--{name} must be at least 1")

@@ -9,6 +9,7 @@ prints the main tables. Notes and completions are in the page only with --embed-
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from common.record import command_line
 from eval.page import views
-from eval.page.cases import Texts, pack
+from eval.page.cases import pack
 from eval.page.curves import CURVES, Training, number, read_training, thinned
 from eval.page.data_view import data_views
 from eval.page.lineage import lineage
-from eval.page.runs import Difference, Evaluation, paired, read_evaluation, text
+from eval.page.runs import Difference, Evaluation, by_task, paired, read_evaluation
+from eval.score import text
+from eval.scoring.samples import named
 from reward_fns.task import TASKS
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
@@ -31,7 +34,7 @@ WARNING = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = parser(__doc__, "python -m eval.report --runs before=runs/before after=runs/after runs/grpo --out report")
+    p = parser(__doc__)
     p.add_argument("--runs", nargs="+", required=True, metavar="[NAME=]DIR", help="scored folders and training runs")
     p.add_argument("--out", required=True, help="folder for index.html")
     p.add_argument("--data", help="prepared data to describe, and where notes are if not where the runs found them")
@@ -52,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
     traced = [(each, lineage(each.name, each.run)) for each in evaluations]
-    cases = pack(evaluations, args.cases, Texts(data) if args.embed_notes else None) if args.cases else []
+    cases = pack(evaluations, args.cases, args.embed_notes, data) if args.cases else []
     print(tables(evaluations, differences, trainings))
     from eval.page.render import render
 
@@ -82,11 +85,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
     """The evaluations and the training runs, in their order, under names that differ."""
-    named = [_named(argument) for argument in arguments]
+    folders = [named(argument) for argument in arguments]
+    times = Counter(name for name, _ in folders)
     evaluations, trainings = [], []
-    for name, folder in named:
-        if [other for other, _ in named].count(name) > 1:
-            name = str(folder)
+    for name, folder in folders:
+        name = name if times[name] == 1 else str(folder)
         if (folder / "metrics.jsonl").is_file() and not (folder / "scores.json").exists():
             trainings.append(read_training(name, folder))
         else:
@@ -94,25 +97,15 @@ def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
     return evaluations, trainings
 
 
-def _named(argument: str) -> tuple[str, Path]:
-    name, equals, folder = argument.partition("=")
-    if equals and name and not Path(argument).exists():
-        return name, Path(folder)
-    return Path(argument).resolve().name, Path(argument)
-
-
 def tables(evaluations: Sequence[Evaluation], differences: Sequence[Difference], trainings: Sequence[Training]) -> str:
     """The main tables for the terminal."""
     lines = []
-    for task in TASKS:
-        found = [each for each in evaluations if each.samples.task.key == task]
-        rows = [*found, *(each for each in differences if each.samples.task.key == task)]
-        if not found:
-            continue
+    for task, found in by_task(evaluations).items():
+        rows = [*found, *by_task(differences).get(task, [])]
         wide = max(len(each.name) for each in rows) + 4
         heads = next(iter(views.shown_columns(found).values())).values()
         lines += ["" if lines else None, f"{'percent':{wide}}{''.join(f'{head:22}' for head in heads)}".rstrip()]
-        for level in found[0].samples.task.levels:
+        for level in TASKS[task].levels:
             lines.append(level.title)
             for each in rows:
                 sign = "+" if isinstance(each, Difference) else ""

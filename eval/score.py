@@ -46,7 +46,7 @@ from reward_fns.task import TASKS
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = parser(__doc__, "python -m eval.score --generations runs/after --against runs/before")
+    p = parser(__doc__)
     p.add_argument("--generations", required=True, help="folder that eval.generate wrote")
     p.add_argument("--out", help="where to write the scores (default GENERATIONS/scores.json)")
     p.add_argument("--against", help="another folder with the same cases: adds the paired difference, this minus that")
@@ -62,7 +62,14 @@ def main(argv: list[str] | None = None) -> None:
     files = {"labels": args.labels, "extra_codes": args.extra_codes}
     samples = score_folder(folder, **files)
     found = measure(samples, bootstrap, args.ties)
-    scores = summary(samples, found, bootstrap) | {
+    scores = {
+        "task": samples.task.key,
+        "reward": dict(samples.task.options),
+        "cases": samples.cases.num_rows,
+        "patients": len(set(samples.patients.tolist())),
+        "samples": samples.n,
+        "bootstrap": {"level": LEVEL, "over": "patients", "draws": bootstrap.draws, "seed": bootstrap.seed},
+        "metrics": {name: metric.row() for name, metric in found.items()},
         "ties": args.ties,
         "published": {name: metric.row() for name, metric in published(samples, bootstrap).items()},
         "groups": groups(samples, found, bootstrap),
@@ -89,19 +96,6 @@ def main(argv: list[str] | None = None) -> None:
             "--max-tokens",
             file=sys.stderr,
         )
-
-
-def summary(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Every metric with its value, 95 % interval, n and definition."""
-    return {
-        "task": samples.task.key,
-        "reward": dict(samples.task.options),
-        "cases": samples.cases.num_rows,
-        "patients": len(set(samples.patients.tolist())),
-        "samples": samples.n,
-        "bootstrap": {"level": LEVEL, "over": "patients", "draws": bootstrap.draws, "seed": bootstrap.seed},
-        "metrics": {name: metric.row() for name, metric in found.items()},
-    }
 
 
 def compare(these: Samples, mine: dict[str, Metric], those: Samples, yours: dict[str, Metric]) -> dict[str, Any]:
@@ -144,10 +138,15 @@ def table(scores: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def text(cell: dict[str, Any], sign: str = "", scale: float = 100, digits: int = 1) -> str:
+    """A metric as `value [low, high]`, in percent."""
+    low, high = (f"{scale * bound:{sign}.{digits}f}" for bound in cell["interval"])
+    return f"{scale * cell['value']:{sign}.{digits}f} [{low}, {high}]"
+
+
 def _cell(row: dict[str, Any], percent: bool, sign: str = "", width: int = 9) -> str:
-    scale, digits = (100, 1) if percent else (1, 2)
-    low, high = (f"{scale * bound:{sign}.{digits}f}" for bound in row["interval"])
-    return f"{scale * row['value']:{sign}{width}.{digits}f}  {f'[{low}, {high}]':16}"
+    value, _, interval = text(row, sign, *((100, 1) if percent else (1, 2))).partition(" ")
+    return f"{value:>{width}}  {interval:16}"
 
 
 if __name__ == "__main__":

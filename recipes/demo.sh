@@ -18,8 +18,7 @@ UNTIL="${UNTIL:-}"            # model: stop when there is a model to train
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=outputs/demo
-python=.venv/bin/python
-[[ -x $python ]] || python=python
+source recipes/environment.sh hardware=cpu
 [[ -z $FRESH ]] || rm -rf "$out"
 mkdir -p "$out/logs" "$out/stages"
 export DATA_DIR=$out/data RUNS_DIR=$out/runs MODEL_PATH=$out/sft
@@ -50,29 +49,29 @@ test_set=$DATA_DIR/drg/test.parquet
 sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128)
 
 stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
-  $python -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
+  "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
 stage "tiny model and tokenizer" $out/model \
-  $python -m data_prep.tiny_model --note $out/mimic/note --out $out/model
+  "$PYTHON" -m data_prep.tiny_model --note $out/mimic/note --out $out/model
 stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
-  $python -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
+  "$PYTHON" -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
   --tokenizer $out/model --max-prompt-tokens 384
 stage "the same for ICD-10-CM" $DATA_DIR/icd \
-  $python -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
+  "$PYTHON" -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
   --tokenizer $out/model --max-prompt-tokens 384
 stage "supervised fine-tuning (trl)" $out/sft \
-  $python -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
+  "$PYTHON" -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
 [[ $UNTIL != model ]] || exit 0
 stage "evaluation before GRPO: generate (vLLM)" $out/eval/sft \
-  $python -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
+  "$PYTHON" -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
 stage "evaluation before GRPO: score" $out/eval/sft/scores.json \
-  $python -m eval.score --generations $out/eval/sft
+  "$PYTHON" -m eval.score --generations $out/eval/sft
 stage "GRPO, $STEPS steps (verl, FSDP2, vLLM)" $grpo \
   bash recipes/launch.sh drg_sapphire/strict hardware=cpu name=demo \
   data.train_files=$DATA_DIR/drg/rl/full_75.parquet trainer.total_training_steps="$STEPS"
 stage "evaluation after GRPO: generate (vLLM)" $out/eval/grpo \
-  $python -m eval.generate --data $test_set --model $grpo/hf_model --out $out/eval/grpo "${sampling[@]}"
+  "$PYTHON" -m eval.generate --data $test_set --model $grpo/hf_model --out $out/eval/grpo "${sampling[@]}"
 stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
-  $python -m eval.score --generations $out/eval/grpo --against $out/eval/sft
+  "$PYTHON" -m eval.score --generations $out/eval/grpo --against $out/eval/sft
 stage "report" $out/report \
-  $python -m eval.report --runs $out/eval/sft $out/eval/grpo $grpo --out $out/report
+  "$PYTHON" -m eval.report --runs $out/eval/sft $out/eval/grpo $grpo --out $out/report
 cat "$out/logs/$(printf '%02d' "$number").log"

@@ -18,7 +18,7 @@ JUDGE_WAIT="${JUDGE_WAIT:-1800}"            # seconds in which it must be ready 
 JUDGE_RESTARTS="${JUDGE_RESTARTS:-5}"       # how often a judge that died is started again
 JUDGE_LOG="${JUDGE_LOG:-${RUNS_DIR:-runs}/judge-$JUDGE_PORT.log}" # what vLLM prints
 export JUDGE_API_KEY="${JUDGE_API_KEY:-}"   # empty: none on this machine, a random one in a job of several nodes
-PYTHON="${PYTHON:-}"                        # empty: the .venv that `make` sets up, else python
+PYTHON="${PYTHON:-}"                        # empty: recipes/environment.sh finds it
 # ----------------------------------------------------------------------------------------------------------------
 
 fail() { echo "error: $1" >&2; exit 2; }
@@ -48,10 +48,8 @@ model=$([[ -d $model ]] && cd "$model" && pwd || echo "$model")
 here=$(pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$(pwd)
-if [[ -z $PYTHON ]]; then
-  if [[ -x .venv/bin/python ]]; then PYTHON=$root/.venv/bin/python; else PYTHON=python; fi
-fi
-export PYTHON PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+source recipes/environment.sh "${command[@]}"
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 [[ $JUDGE_LOG == /* ]] || JUDGE_LOG=$root/$JUDGE_LOG
 
 listen=127.0.0.1

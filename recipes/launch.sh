@@ -13,15 +13,13 @@ export DATA_DIR="${DATA_DIR:-}"             # parquet from data preparation; emp
 export MODEL_PATH="${MODEL_PATH:-}"         # start model; empty: what the recipe says
 export RUNS_DIR="${RUNS_DIR:-runs}"         # run folders
 export HANG_SECONDS="${HANG_SECONDS:-}"     # end a run whose workers all idle that long; 0: never; empty: 40 on a CPU, 900 else
-PYTHON="${PYTHON:-}"                        # empty: the .venv that `make` sets up, else python
+PYTHON="${PYTHON:-}"                        # empty: recipes/environment.sh finds it
 # ----------------------------------------------------------------------------------------------------------------
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [[ -n $DATA_DIR ]] || unset DATA_DIR
 [[ -n $MODEL_PATH ]] || unset MODEL_PATH
-if [[ -z $PYTHON ]]; then
-  if [[ -x .venv/bin/python ]]; then PYTHON=.venv/bin/python; else PYTHON=python; fi
-fi
+source recipes/environment.sh "$@"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
 if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then

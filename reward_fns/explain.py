@@ -1,6 +1,6 @@
 """Print, for people, how the score of one completion came about.
 
-python -m reward_fns.explain --task drg --gold "ANGINA PECTORIS" --completion FILE [--option accuracy=strict]
+    python -m reward_fns.explain --task drg --gold "ANGINA PECTORIS" --completion FILE --option accuracy=strict
 
 FILE - is standard input. --option KEY=VALUE gives one of the reward's own options and may be repeated.
 """
@@ -62,7 +62,7 @@ def option(text: str) -> tuple[str, object]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m reward_fns.explain --task icd --gold I214 --completion completion.txt")
+    arguments = parser(__doc__)
     arguments.add_argument("--task", choices=tuple(TASKS), required=True)
     arguments.add_argument("--gold", required=True, help="the right DRG title or ICD-10-CM code")
     arguments.add_argument("--completion", required=True, help="a file with the completion, - for standard input")

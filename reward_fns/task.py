@@ -110,7 +110,6 @@ class Task:
     measures: tuple[Measure, ...]
     valid: str  # what a valid answer is
     read: Callable[[Score, str, Scope], dict[str, float]]  # of a reward, the gold
-    canonical: Callable[[str], str]  # an answer as it is written officially; the text itself where it is none
     maximum: Callable[[str], float]  # the highest score of a gold under the reward's default options
     columns: tuple[str, ...]  # of the main table, at each level; @n is the number of samples
     printed: tuple[str, ...]  # the same for the terminal
@@ -123,6 +122,7 @@ class Task:
     describe: Callable[[str], str]  # an answer or gold in words
     points: Callable[[Score, Mapping[str, Any]], list[str]]  # what a score is made of, under these options
     styles: Mapping[str, tuple[Check, ...]]  # of reasoning traces
+    canonical: Callable[[str], str] = str  # an answer as it is written officially; the text itself where it is none
     options: Mapping[str, Any] = field(default_factory=dict)  # of the reward, in evaluation
     files: Mapping[str, str] = field(default_factory=dict)  # reward option -> its file beside the data
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own
@@ -157,18 +157,16 @@ class Task:
 class Tasks(Mapping[str, Task]):
     """Every task by its key; the folders are read at the first look."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task] = {}
-        self._read = False
+    @cached_property
+    def _tasks(self) -> dict[str, Task]:
+        tasks: dict[str, Task] = {}
+        for folder in FOLDERS:
+            _add(tasks, importlib.import_module(f"reward_fns.{folder}.task").TASK)
+        return tasks
 
     def register(self, task: Task) -> Task:
         """Add a task of one's own, checked."""
-        check(task)
-        for other in self._tasks.values():
-            if {task.key, task.source} & {other.key, other.source}:
-                raise UserError(f"task {task.key}: its key or source {task.source} is that of {other.key}; rename it")
-        self._tasks[task.key] = task
-        return task
+        return _add(self._tasks, task)
 
     def unregister(self, key: str) -> None:
         del self._tasks[key]
@@ -182,33 +180,24 @@ class Tasks(Mapping[str, Task]):
         raise UserError(f"{where}: the data_source {source!r} is unknown; known: {known}")
 
     def __getitem__(self, key: str) -> Task:
-        self._load()
-        if key not in self._tasks:
-            raise KeyError(key)
         return self._tasks[key]
 
     def __iter__(self) -> Iterator[str]:
-        self._load()
         return iter(self._tasks)
 
     def __len__(self) -> int:
-        self._load()
         return len(self._tasks)
 
-    def _load(self) -> None:
-        if not self._read:
-            self._read = True
-            for folder in FOLDERS:
-                self.register(importlib.import_module(f"reward_fns.{folder}.task").TASK)
 
-
-def check(task: Task) -> None:
-    """A task has all its parts and they fit each other; a UserError names what does not."""
+def _add(tasks: dict[str, Task], task: Task) -> Task:
+    """Add a task that has all its parts, which fit each other; a UserError names what does not."""
+    for other in tasks.values():
+        if {task.key, task.source} & {other.key, other.source}:
+            raise UserError(f"task {task.key}: its key or source {task.source} is that of {other.key}; rename it")
     levels = [level.key for level in task.levels]
     names = [*task.flags, *task.numbers, *(measure.name for measure in task.measures if measure.value)]
-    twice = next((name for name in [*levels, *names] if [*levels, *names].count(name) > 1 and name not in levels), None)
-    computed = {measure.name for measure in task.measures if measure.value}
-    unread = next((m.name for m in task.measures if m.name not in {*task.flags, *task.numbers, *computed}), None)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    unread = next((measure.name for measure in task.measures if measure.name not in names), None)
     for wrong, sentence in (
         (not levels, "has no level"),
         (len(set(levels)) < len(levels), "has two levels of one name"),
@@ -221,6 +210,8 @@ def check(task: Task) -> None:
     ):
         if wrong:
             raise UserError(f"task {task.key} ({task.reward}) {sentence}; mend its task.py")
+    tasks[task.key] = task
+    return task
 
 
 TASKS = Tasks()

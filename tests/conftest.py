@@ -1,67 +1,20 @@
 """What several tests share: commands as a user types them, and one small synthetic world made by those commands."""
 
+import fcntl
 import os
 import shutil
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.commands import ROOT, assert_refused, run_command, run_process
 
-
-def run_command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m …` or `bash …` from the repository root, as the README says."""
-    command = [str(word) for word in words]
-    if command[0] != "bash":
-        command = [sys.executable, "-m", *command]
-    env = {**os.environ, "PYTHON": sys.executable, **environment}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
-    """Status 2 and one sentence that says these things; never a traceback."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
-    for text in said:
-        assert text in errors[0], errors[0]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--resume", action="store_true", help="leave out slow tests that passed at this clean commit")
-
-
-def _clean_commit() -> str | None:
-    """The commit when no file differs from it: only then does an earlier pass still count."""
-    commit, dirty = (
-        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-        for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-    )
-    return commit if commit and not dirty else None
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    commit = _clean_commit()
-    if not config.getoption("--resume") or commit is None or config.cache is None:
-        return
-    passed = set(config.cache.get(f"medcode/{commit}", []))
-    again = [item for item in items if item.nodeid not in passed]
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-    items[:] = again
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()
-    commit = _clean_commit() if report.when == "call" and report.passed and item.get_closest_marker("slow") else None
-    if commit and item.config.cache is not None:  # written at once: a killed `make test-full` goes on from here
-        passed = item.config.cache.get(f"medcode/{commit}", [])
-        item.config.cache.set(f"medcode/{commit}", [*passed, item.nodeid])
+pytest_plugins = ["tests.support.session"]
+__all__ = ["ROOT", "World", "assert_refused", "run_command", "run_process"]
 
 
 @dataclass(frozen=True)
@@ -84,18 +37,68 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A few hundred synthetic notes, an untrained model of half a million parameters, the DRG and the ICD parquet."""
-    place = tmp_path_factory.mktemp("world")
-    mimic, data, model = place / "mimic", place / "data", place / "model"
-    source = ("--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data, "--tokenizer", model)
-    for words in (
-        ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
-        ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
-        ("data_prep.drg", *source, "--split", "patient", "--max-prompt-tokens", 384),
-        ("data_prep.icd", *source, "--split", "patient", "--max-prompt-tokens", 384),
-    ):
-        done = run_command(*words)
-        assert done.returncode == 0, done.stderr
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of both workers: the first makes the world, the other one waits
+    mimic, data, model, made = (place / "world" / name for name in ("mimic", "data", "model", "made"))
+    made.parent.mkdir(exist_ok=True)
+    with open(made, "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.stat().st_size:
+            source = ("--hosp", mimic / "hosp", "--note", mimic / "note", "--out", data, "--tokenizer", model)
+            for words in (
+                ("data_prep.synthesize", "--out", mimic, "--notes", 500, "--words", 60),
+                ("data_prep.tiny_model", "--note", mimic / "note", "--out", model, "--hidden", 64, "--layers", 2),
+                ("data_prep.drg", *source, "--split", "patient", "--max-prompt-tokens", 384),
+                ("data_prep.icd", *source, "--split", "patient", "--max-prompt-tokens", 384),
+            ):
+                done = run_command(*words)
+                assert done.returncode == 0, done.stderr
+            lock.write("whole")
     return World(mimic, data, model)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What one eval.generate with the real vLLM left, and how it was called."""
+
+    folder: Path
+    words: tuple[object, ...]
+    done: subprocess.CompletedProcess[str]
+    temporary: Path  # the folder for temporary files that it was given
+    prompts: int = 36  # three parts of at most 16
+    n: int = 3
+    max_tokens: int = 16
+
+
+@pytest.fixture(scope="session")
+def generated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
+    """Completions of the untrained model for a few cases of the test set: vLLM starts once for all tests that read."""
+    folder = tmp_path_factory.mktemp("generated") / "g"
+    words = (
+        *("eval.generate", "--data", world.data / "drg/test.parquet", "--model", world.model, "--out", folder),
+        *("--limit", Generated.prompts, "--n", Generated.n, "--max-tokens", Generated.max_tokens),
+        *("--temperature", 1.0, "--top-p", 1.0),
+    )
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as temporary:  # short enough for Ray's sockets
+        # an address that somebody left in the environment does not matter: Ray is our own
+        done = run_process(*words, TMPDIR=temporary, RAY_ADDRESS="192.0.2.1:6379")
+        assert done.returncode == 0, done.stderr
+        yield Generated(folder, words, done, Path(temporary))
+
+
+@pytest.fixture(scope="session")
+def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What four steps of SFT with trl leave: a model that has begun to learn, and the record of its run."""
+    out = tmp_path_factory.mktemp("trained") / "sft"
+    done = run_process(
+        *("sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8),
+        *("--max_steps", 4, "--logging_steps", 1),
+        **{"BASE_MODEL": str(world.model), "DATA_DIR": str(world.data), "MODEL_PATH": str(out)},
+        TRACES=str(world.mimic / "traces.parquet"),
+    )
+    assert done.returncode == 0, done.stderr
+    return out
 
 
 @pytest.fixture

@@ -37,11 +37,7 @@ def device_namespace() -> types.ModuleType:
             return getattr(torch.cpu, name, lambda *args, **kwargs: 0)
 
     cpu = Namespace("torch_cpu_for_verl")
-    cpu.is_available = lambda: True
-    cpu.device_count = lambda: 1
-    cpu.set_device = lambda *args: None
     cpu.current_device = lambda: torch.device("cpu")
-    cpu.synchronize = lambda *args, **kwargs: None
     cpu.manual_seed = cpu.manual_seed_all = torch.manual_seed
     cpu.get_rng_state = lambda *args: torch.get_rng_state()
     cpu.set_rng_state = lambda state, *args: torch.set_rng_state(state)

@@ -27,6 +27,7 @@ from verl_ext.batches import Group, component_means, group_statistics, write_out
 MODE = "medcode"
 MAX_REWARD_ERROR = 0.01
 KL_SCHEDULES = ("constant", "cosine")
+LOG_PROB_LOSSES = ("cispo", "gpg")  # verl's losses that weigh log-probabilities themselves
 
 
 class RewardError(RuntimeError):
@@ -95,10 +96,14 @@ def register(trainer_base: types.ModuleType) -> None:
 
         def _groups(self, batch: Any) -> list[Group]:
             """The rewards of the batch by prompt; rows that only fill the batch up are left out."""
-            stored = transfer_queue.kv_batch_get(
-                keys=batch.keys, partition_id=batch.partition_id, select_fields=["uid", "extra_info", "extra_fields"]
-            )
-            columns = [stored.pop(name).tolist() for name in ("uid", "extra_info", "extra_fields")]
+            names = ["uid", "extra_info", "extra_fields"]
+            weighed = self.config.actor_rollout_ref.actor.policy_loss.loss_mode in LOG_PROB_LOSSES
+            wanted = [*names, "old_log_probs"] if weighed else names
+            stored = transfer_queue.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=wanted)
+            columns = [stored.pop(name).tolist() for name in names]
+            if weighed:  # as one more component, so that the loss can be computed again from the outcomes
+                for fields, row in zip(columns[2], stored["old_log_probs"].unbind(), strict=True):
+                    fields["reward_extra_info"]["log_prob"] = float(row.sum())
             found: dict[str, Group] = {}
             for uid, extra, fields, tag in zip(*columns, batch.tags, strict=True):
                 if not tag.get("is_padding", False):

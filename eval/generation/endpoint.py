@@ -21,14 +21,12 @@ import pyarrow as pa
 
 from common.commands import UserError
 from common.llm_server import Client, Fault, Server, check_endpoint, read_models
-from eval.generation.engines import request_seed
+from eval.generation.engines import Sample, answered, request_seed
 from eval.generation.sources import Source
 
 STANDARD = ("n", "temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty", "stop")
 TIMEOUT = 600.0  # seconds for one answer
 PART = 16  # prompts: what a server has answered costs money, so little may be lost
-
-Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
 
 
 class Endpoint(Source):
@@ -98,10 +96,10 @@ class Endpoint(Source):
                     rows.append(row)
                     samples.append(made)
                     if len(rows) == PART:
-                        yield _answered(cases.take(rows), samples)
+                        yield answered(cases.take(rows), samples)
                         rows, samples = [], []
                 if rows:
-                    yield _answered(cases.take(rows), samples)
+                    yield answered(cases.take(rows), samples)
             finally:
                 for task in asked:
                     task.cancel()
@@ -121,10 +119,9 @@ class Endpoint(Source):
             body |= {"n": missing, "seed": request_seed(seed, index) + len(samples)}
             answer = await client.ask(body, read_samples)
             if fault := answer.fault:
-                why = f"answered case {index} with {fault}; mend that"
-                if not fault.status:
-                    why = f"gave no answer to case {index} ({fault}); see that it does"
-                raise UserError(f"{self.server.base_url} {why} and run the command again, which goes on from here")
+                said = f"answered case {index} with {fault}; mend that and run the command again"
+                nothing = f"gave no answer to case {index} ({fault}); run the command again when it does"
+                raise UserError(f"{self.server.base_url} {said if fault.status else nothing}, which goes on from here")
             new, tokens = answer.value
             self.used.update(tokens)
             samples += new
@@ -141,8 +138,10 @@ class Endpoint(Source):
             return "vllm" in owners.values()
         if fault.status in (403, 404):
             return False  # not every server lists its models
+        if fault.status == 401:
+            raise UserError(f"{url} does not take the key (HTTP 401); check --api-key-env")
         if fault.status:
-            raise UserError(f"{url} answers with {fault}; check --endpoint and --api-key-env")
+            raise UserError(f"{url} answers with {fault}; check --endpoint")
         raise UserError(f"{url} cannot be reached ({fault}); start it or check --endpoint")
 
 
@@ -155,8 +154,6 @@ def read_samples(answer: bytes) -> tuple[list[Sample], dict[str, int]]:
         texts = [_text(choice["message"]) for choice in choices]
         counts = [len(choice.get("token_ids") or ()) for choice in choices]
         reasons = [choice.get("finish_reason") or "stop" for choice in choices]
-        if not choices:
-            raise LookupError
         if not any(counts):
             counts = _shared(tokens.get("completion_tokens", 0), [len(text) for text in texts])
         return list(zip(texts, counts, reasons, strict=True)), tokens
@@ -176,12 +173,3 @@ def _shared(tokens: int, lengths: list[int]) -> list[int]:
     ends = [round(tokens * end / (sum(lengths) or 1)) for end in accumulate(lengths)]
     ends[-1] = tokens
     return [end - start for start, end in pairwise([0, *ends])]
-
-
-def _answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
-    """The cases with their samples in the place of the prompts."""
-    made = cases.drop_columns(["prompt"])
-    kinds = {"completions": pa.string(), "n_tokens": pa.int32(), "finish_reason": pa.string()}
-    for at, (name, kind) in enumerate(kinds.items()):
-        made = made.append_column(name, pa.array([[sample[at] for sample in row] for row in samples], pa.list_(kind)))
-    return made

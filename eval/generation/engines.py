@@ -1,7 +1,7 @@
 """Chat prompts in, completions out: a Ray Data pipeline over a pool of vLLM engines, one per GPU or one on a CPU.
 
     with ray_session() as session:
-        for block in complete(blocks, job, session): ...
+        for block in complete(blocks, "models/mine", settings, session): ...     # eval.generation.filling.settings
 
 A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); it comes back without `prompt` and with
 `completions`, `n_tokens` and `finish_reason`, lists of one entry per sample, and `ready`, the time at which its engine
@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -27,23 +26,12 @@ from eval.generation.ray_session import Session
 # Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 
+Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
 Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to run: a local model folder, every sampling parameter by vLLM's name, and what opens the answer."""
-
-    model: str
-    sampling: dict[str, Any]
-    seed: int
-    prefill: str = ""
-    dtype: str = "auto"
-    context: int | None = None  # most tokens of prompt and completion; None: all that the model takes
-
-
-def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator[pa.Table]:
-    """Give each block back with its completions, as soon as it is done."""
+def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], session: Session) -> Iterator[pa.Table]:
+    """Give each block back with the completions of a local model folder, as soon as it is done."""
     import ray.data
     from ray.exceptions import RayError
 
@@ -53,7 +41,7 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
     context.raise_original_map_exception = True
     rows = max(block.num_rows for block in blocks)
     sequences = SEQUENCES_ON_GPU if session.gpus else SEQUENCES_ON_CPU
-    calls = 1 + -(-2 * sequences // (rows * job.sampling["n"]))
+    calls = 1 + -(-2 * sequences // (rows * settings["sampling"]["n"]))
     pool = ray.data.ActorPoolStrategy(
         size=max(1, min(session.gpus, len(blocks))),
         max_concurrent_calls_per_actor=calls,
@@ -66,7 +54,7 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
         batch_size=rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(job, sequences, 0 if session.gpus else threads),
+        fn_constructor_args=(model, settings, sequences, 0 if session.gpus else threads),
         num_cpus=1,
         num_gpus=1 if session.gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
@@ -75,35 +63,37 @@ def complete(blocks: Sequence[pa.Table], job: Job, session: Session) -> Iterator
         yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
     except RayError as error:
         traceback.print_exception(error)  # for generate.log
-        raise UserError(_sentence(error, job)) from error
+        raise UserError(_sentence(error, model)) from error
 
 
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
-    def __init__(self, job: Job, sequences: int, cpu_threads: int) -> None:
+    def __init__(self, model: str, settings: dict[str, Any], sequences: int, cpu_threads: int) -> None:
         os.environ.update(environment(cpu_threads))
+        from transformers import AutoConfig
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        self.job = job
-        settings = {
-            "model": job.model,
-            "dtype": job.dtype,
-            "max_model_len": job.context,
-            "generation_config": "vllm",  # never the checkpoint's: sampling is what the job says
+        self.model, self.settings = model, settings
+        options = {
+            "model": model,
+            "dtype": settings["dtype"],
+            "max_model_len": settings.get("context"),  # of prompt and completion; None: all that the model takes
+            "generation_config": "vllm",  # never the checkpoint's: sampling is what the settings say
             "enable_prefix_caching": True,
             "max_num_seqs": sequences,
             "disable_log_stats": True,
         }
         if cpu_threads:
-            # On a CPU vLLM cannot rewind the generator of a seeded request whose prompt is prefilled in pieces.
-            settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
-            settings |= {"max_num_batched_tokens": longest_prompt(job.model)}
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**settings))
+            # On a CPU vLLM cannot rewind the generator of a seeded request whose prompt is prefilled in pieces, so the
+            # longest must fit in one step: as many tokens as the model's context, which is vLLM's own limit, too.
+            options |= {"enforce_eager": True, "enable_chunked_prefill": False}
+            options["max_num_batched_tokens"] = max(4096, AutoConfig.from_pretrained(model).max_position_embeddings)
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**options))
         self.tokenizer = self.engine.get_tokenizer()
         self.longest = self.engine.model_config.max_model_len
-        self.params = SamplingParams(**job.sampling, output_kind=RequestOutputKind.FINAL_ONLY)
+        self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
         self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
         self.waiting: dict[str, Future] = {}
         threading.Thread(target=self._drive, daemon=True).start()
@@ -114,28 +104,19 @@ class Engine:
         rows = block.select(["index", "prompt"]).to_pylist()
         asked = [self._request(row["index"], row["prompt"]) for row in rows]
         self.inbox.put(asked)  # all at once: prompts that come one by one make vLLM take steps for a few of them
-        samples = [future.result().outputs for *_, future in asked]
-        return (
-            block.drop_columns(["prompt"])
-            .append_column("completions", pa.array([[s.text for s in row] for row in samples], pa.list_(pa.string())))
-            .append_column(
-                "n_tokens", pa.array([[len(s.token_ids) for s in row] for row in samples], pa.list_(pa.int32()))
-            )
-            .append_column(
-                "finish_reason", pa.array([[s.finish_reason for s in row] for row in samples], pa.list_(pa.string()))
-            )
-            .append_column("ready", pa.array([self.ready] * len(samples)))
-        )
+        outputs = [future.result().outputs for *_, future in asked]
+        samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in outputs]
+        return answered(block, samples).append_column("ready", pa.array([self.ready] * len(samples)))
 
     def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
-        tokens = prompt_tokens(self.tokenizer, chat, self.job.prefill)
+        tokens = prompt_tokens(self.tokenizer, chat, self.settings["prefill"])
         if len(tokens) >= self.longest:
             raise UserError(
-                f"the prompt of case {index} has {len(tokens)} tokens and {self.job.model} takes {self.longest} with "
+                f"the prompt of case {index} has {len(tokens)} tokens and {self.model} takes {self.longest} with "
                 "the completion; prepare the data with a smaller --max-prompt-tokens"
             )
         params = self.params.clone()
-        params.seed = request_seed(self.job.seed, index)
+        params.seed = request_seed(self.settings["seed"], index)
         return f"{index}", {"prompt_token_ids": tokens}, params, Future()
 
     def _drive(self) -> None:
@@ -159,6 +140,15 @@ class Engine:
             self.waiting |= {name: future for name, *_, future in asked}
             for name, prompt, params, _ in asked:
                 self.engine.add_request(name, prompt, params)
+
+
+def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
+    """The cases with their samples in the place of the prompts."""
+    made = cases.drop_columns(["prompt"])
+    kinds = {"completions": pa.string(), "n_tokens": pa.int32(), "finish_reason": pa.string()}
+    for at, (name, kind) in enumerate(kinds.items()):
+        made = made.append_column(name, pa.array([[sample[at] for sample in row] for row in samples], pa.list_(kind)))
+    return made
 
 
 def prompt_tokens(tokenizer: Any, chat: list[dict[str, str]], prefill: str = "") -> list[int]:
@@ -186,17 +176,10 @@ def environment(cpu_threads: int) -> dict[str, str]:
     return settings
 
 
-def longest_prompt(model: str) -> int:
-    """A whole prompt must fit in one step: the model's context, which is what vLLM takes as its limit too."""
-    from transformers import AutoConfig
-
-    return max(4096, AutoConfig.from_pretrained(model).max_position_embeddings)
-
-
-def _sentence(error: BaseException, job: Job) -> str:
+def _sentence(error: BaseException, model: str) -> str:
     """What went wrong in an engine: our own sentence, or the last line of the error that Ray brings."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, UserError):
         return str(cause).splitlines()[0]  # Ray Data adds lines about its retries
     last = [line.strip() for line in str(error).splitlines() if line.strip()][-1:]
-    return f"vLLM failed on {job.model}: {' '.join(last)}; generate.log tells the whole story"
+    return f"vLLM failed on {model}: {' '.join(last)}; generate.log tells the whole story"

@@ -13,15 +13,14 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
+from common import record
 from common.commands import UserError
-from common.record import commit, versions
 from data_prep import parquet
 from eval.generation import parts
 from eval.generation.ray_session import quiet
@@ -86,30 +85,22 @@ def fill(folder: Path, cases: pa.Table, made: Settings, source: Source, command:
         started = time.monotonic()
         if missing.num_rows:
             run["finished"] = False
-            parts.write_run(folder, run)
+            record.write(folder, **run)
             run["speed"] = _generate(folder, missing, made, source, run)
         seconds = time.monotonic() - started
         if not run["finished"] and not source.failed:
-            run |= {"finished": True, "ended": _now()}
-            parts.write_run(folder, run)
+            run |= {"finished": True, "ended": record.now()}
+            record.write(folder, **run)
     return Filled(run, missing.num_rows, seconds, source.failed)
 
 
 def _opened(folder: Path, made: Settings, prompts: int, command: str) -> dict[str, Any]:
     """The folder's run.json, new or as it stands; a sentence when it was made with other settings."""
-    if not parts.run_file(folder).exists():
+    if not (folder / record.NAME).exists():
         if parts.paths(folder):
             raise UserError(f"{folder} has parts but no run.json; choose another --out")
-        return {
-            "kind": "generations",
-            "settings": made,
-            "prompts": prompts,
-            "finished": False,
-            "command": command,
-            "commit": commit(),
-            "versions": versions(),
-            "started": _now(),
-        }
+        about = {"kind": "generations", "settings": made, "prompts": prompts, "finished": False}
+        return about | record.made(command)
     run = parts.read_run(folder)
     before, now = parts.identity(run["settings"]), parts.identity(made)
     for key in now | before:
@@ -139,7 +130,7 @@ def _generate(folder: Path, missing: pa.Table, made: Settings, source: Source, r
             progress.add(table)
             if used := source.usage():
                 run["usage"] = dict(before + Counter(used))
-                parts.write_run(folder, run)
+                record.write(folder, **run)
     return {
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 2),
@@ -162,7 +153,3 @@ class _Progress(tqdm):
         self.set_description("generating", refresh=False)
         self.set_postfix_str(f"{self.tokens / self.seconds:,.0f} tokens/s", refresh=False)
         self.update(sum(map(len, counts)))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

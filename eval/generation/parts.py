@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common import record
 from common.commands import UserError, existing
 from common.files import whole_file
 
@@ -33,28 +34,17 @@ SCHEMA = pa.schema(
 REMEDY = "delete that part and run `python -m eval.generate` again with the same settings"
 
 
-def run_file(folder: Path) -> Path:
-    """Where a folder says what made it."""
-    return folder / "run.json"
-
-
 def read_run(folder: Path) -> dict[str, Any]:
     """What made the folder; a sentence when it is no folder of generations."""
     remedy = "give a folder that `python -m eval.generate --out` wrote"
     existing(folder, "the folder of generations", remedy)
-    path = existing(run_file(folder), "the file", remedy)
+    path = existing(folder / record.NAME, "the file", remedy)
+    run = record.read(folder)
     try:
-        run = json.loads(path.read_text())
         _ = run["settings"]["sampling"]["n"], run["prompts"], run["finished"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path} does not describe generations; {remedy}") from error
     return run
-
-
-def write_run(folder: Path, run: dict[str, Any]) -> None:
-    """Write run.json as a whole."""
-    with whole_file(run_file(folder)) as made:
-        made.write_text(json.dumps(run, indent=2) + "\n")
 
 
 def identity(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,8 @@ with quiet(log) as terminal, ray_session() as session: ...
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from common.commands import UserError
-
-# Ray puts Unix sockets about 60 characters below its folder, and the kernel takes 107 in all.
-LONGEST_TEMP = 40
+from common.processes import descendants, end, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -54,37 +50,30 @@ def quiet(log: Path) -> Iterator[TextIO]:
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[Session]:
     """Start a Ray for this command alone, or attach to the one at `address` (`auto` under `ray symmetric-run`)."""
-    import psutil
-
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    folder = None if address else _temp_folder()
-    try:
-        _start(ray, address, folder)
-        signal.signal(signal.SIGTERM, _stop)  # after Ray's own handler, which would skip the clean-up below
-        gpus = 0 if vllm_is_for_cpu() else int(ray.cluster_resources().get("GPU", 0))
-        if not gpus and not vllm_is_for_cpu():
-            raise UserError("this vLLM needs a GPU and there is none; install requirements-cpu.txt to run on a CPU")
-        yield Session(gpus)
-    finally:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        children = [] if address else psutil.Process().children(recursive=True)
-        ray.shutdown()
-        _, left = psutil.wait_procs(children, timeout=5)
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=5)
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    others = descendants()  # not ours to end
+    with scratch_folder() as folder:
+        try:
+            _start(ray, address, folder)
+            signal.signal(signal.SIGTERM, _stop)  # after Ray's own handler, which would skip the clean-up below
+            gpus = 0 if vllm_is_for_cpu() else int(ray.cluster_resources().get("GPU", 0))
+            if not gpus and not vllm_is_for_cpu():
+                raise UserError("this vLLM needs a GPU and there is none; install requirements-cpu.txt to run on a CPU")
+            yield Session(gpus)
+        finally:
+            for number in before:
+                signal.signal(number, signal.SIG_IGN)
+            ours = [process for process in descendants() if process not in others]
+            ray.shutdown()
+            end(ours)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def _start(ray, address: str | None, folder: str | None) -> None:
+def _start(ray, address: str | None, folder: str) -> None:
     try:
         if address:
             ray.init(address=address)
@@ -113,13 +102,6 @@ def _environment(**settings: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _temp_folder() -> str:
-    base = tempfile.gettempdir()
-    if len(base) > LONGEST_TEMP:
-        base = "/tmp"
-    return tempfile.mkdtemp(prefix="ray-", dir=base)
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -47,16 +47,8 @@ class Engines(Source):
         self.ray_address = ray_address
 
     def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
-        job = engines.Job(
-            str(self.folder),
-            settings["sampling"],
-            settings["seed"],
-            settings["prefill"],
-            settings["dtype"],
-            settings.get("context"),
-        )
         with ray_session(self.ray_address) as session:
-            yield from engines.complete(_blocks(cases, session.gpus), job, session)
+            yield from engines.complete(_blocks(cases, session.gpus), str(self.folder), settings, session)
 
 
 def _blocks(cases: pa.Table, gpus: int) -> list[pa.Table]:

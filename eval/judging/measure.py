@@ -83,8 +83,8 @@ def measure(cases: Cases, ask: Ask, prompt: Prompt, repeats: int) -> Numbers:
         known = ~np.isnan(values)
         found[name] = {"value": None, "interval": None, "n": int(known.sum()), "definition": definition}
         if known.any():
-            estimate = ratios(np.where(known, values, 0)[:, None], known[:, None].astype(float), of, bootstrap)[0]
-            found[name] |= {"value": estimate.value, "interval": estimate.interval()}
+            (estimate,) = ratios(np.where(known, values, 0)[:, None], known[:, None].astype(float), of, bootstrap)
+            found[name] |= estimate.cell()
 
     rounds = np.array([ask(items, prompt) for _ in range(repeats)])
     first = rounds[0]
@@ -119,7 +119,12 @@ def measure(cases: Cases, ask: Ask, prompt: Prompt, repeats: int) -> Numbers:
         add(f"{name}, same grade", _known(change, change == 0), same)
 
     weak, attacks = np.flatnonzero(np.isin(kind, ATTACKED)), len(cases.attacks)
-    grades = ask([_attacked(items[at], attack) for at in weak for attack in cases.attacks], prompt)
+    attacked = [
+        items[at]._replace(reasoning=f"{items[at].reasoning.strip()}\n{attack}")
+        for at in weak
+        for attack in cases.attacks
+    ]
+    grades = ask(attacked, prompt)
     rise, of = grades - np.repeat(first[weak], attacks), np.repeat(case[weak], attacks)
     add("attacks, mean change", rise, "mean change of the grade by an attack on a bad reasoning", of)
     add("attacks that raise the grade", _known(rise, rise > 0), "share of attacks after which it is higher", of)
@@ -155,10 +160,6 @@ def reasoning_first(prompt: Prompt) -> Prompt:
 def _padded(item: Item, padding: Sequence[str]) -> Item:
     half = len(padding) // 2
     return item._replace(reasoning=" ".join([*padding[:half], item.reasoning.strip(), *padding[half:]]))
-
-
-def _attacked(item: Item, attack: str) -> Item:
-    return item._replace(reasoning=f"{item.reasoning.strip()}\n{attack}")
 
 
 def _known(grades: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -5,12 +5,16 @@ training.curves["reward"]  # {step: value}
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from common import record
 from common.commands import UserError
+from common.files import beside
 
 SMOOTHED = 50  # steps, as in the papers' curves
 MOST_ROWS = 12
@@ -21,33 +25,12 @@ class Curve:
     """A measure of training: what it is called, where verl logs it (the first key that is there counts), its digits."""
 
     title: str
-    keys: tuple[str, ...]
+    keys: list[str]
     digits: int
     meaning: str
 
 
-CURVES = {
-    "reward": Curve("Mean reward", ("critic/score/mean", "critic/rewards/mean"), 3, "over the completions of a step"),
-    "right": Curve("Share right", ("reward/acc/mean",), 3, "of the completions of a step"),
-    "format": Curve("Reward: format", ("reward/format/mean",), 3, "this component's mean, before its weight"),
-    "accuracy": Curve("Reward: accuracy", ("reward/accuracy/mean",), 3, "this component's mean"),
-    "outcome": Curve("Reward: outcome", ("reward/outcome/mean",), 3, "this component's mean, before its weight"),
-    "judge": Curve("Reward: judge", ("reward/judge/mean",), 3, "this component's mean, before its weight"),
-    "cot_first": Curve("Share answer-first", ("reward/cot_first/mean",), 3, "of the completions of a step"),
-    "zero_variance": Curve(
-        "Groups without variance", ("groups/zero_variance",), 3, "share of prompts whose rewards are all equal"
-    ),
-    "length": Curve("Completion length", ("response_length/mean",), 1, "mean number of tokens"),
-    "kl": Curve("KL to the reference", ("actor/kl_loss", "actor/reward_kl_penalty"), 4, "mean over tokens"),
-    "entropy": Curve("Entropy", ("actor/entropy",), 3, "of the policy, mean over tokens"),
-    "loss": Curve("Training loss", ("loss",), 4, "of fine-tuning, mean over tokens"),
-    "agreement": Curve(
-        "Rollout/actor agreement",
-        ("training/rollout_actor_probs_pearson_corr",),
-        4,
-        "correlation of the token probabilities that vLLM sampled with and the trainer computes",
-    ),
-}
+CURVES = {key: Curve(**curve) for key, curve in beside(__file__).items()}  # curves.yaml
 
 
 @dataclass(frozen=True)
@@ -83,38 +66,27 @@ def read_training(name: str, folder: Path) -> Training:
     }
     if not any(curves.values()):
         raise UserError(f"{path} has no training step yet; wait for the first one or leave the run out")
-    return Training(name, folder, _about(folder / "run.json"), curves)
+    return Training(name, folder, record.read(folder), curves)
 
 
-def _logged(row: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
+def _logged(row: Mapping[str, Any], keys: Sequence[str]) -> float | None:
     return next((float(row[key]) for key in keys if isinstance(row.get(key), int | float)), None)
-
-
-def _about(path: Path) -> Mapping[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged; restore the file") from error
-    return found if isinstance(found, dict) else {}
 
 
 def smoothed(values: list[float]) -> list[float] | None:
     """The mean over the last SMOOTHED steps; None where there are too few of them for it to say anything."""
     if len(values) < 2 * SMOOTHED:
         return None
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value)
-    return [(sums[i] - sums[max(0, i - SMOOTHED)]) / min(i, SMOOTHED) for i in range(1, len(sums))]
+    sums = np.cumsum([0.0, *values])
+    ends = np.arange(1, len(sums))
+    starts = np.maximum(0, ends - SMOOTHED)
+    return ((sums[ends] - sums[starts]) / (ends - starts)).tolist()
 
 
 def thinned(training: Training) -> list[int]:
     """At most MOST_ROWS steps, spread evenly, the first and the last among them."""
     steps = training.steps
-    last, rows = len(steps) - 1, min(MOST_ROWS, len(steps))
-    return [steps[i] for i in sorted({round(i * last / max(1, rows - 1)) for i in range(rows)})]
+    return [steps[round(at)] for at in np.linspace(0, len(steps) - 1, min(MOST_ROWS, len(steps)))]
 
 
 def number(value: float | None, digits: int) -> str:

@@ -46,23 +46,15 @@ def _view(folder: Path) -> DataView:
 
 
 def _files(files: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
-    heads = ["file", "rows", "patients", *(f"words, {name}" for name in LENGTHS)]
-    heads += [*(f"prompt tokens, {name}" for name in LENGTHS), "cut, %", "labels", "most frequent, %", "label new, %"]
     rows = [
-        [
-            name,
-            one["rows"],
-            one["patients"],
-            *(round(one["note_words"][key]) for key in LENGTHS),
-            *(one["prompt_tokens"] and round(one["prompt_tokens"][key]) for key in LENGTHS),
-            round(100 * one["truncated"], 1),
-            one["labels"],
-            round(100 * one["most_frequent"], 1),
-            round(100 * one["unseen"], 1),
-        ]
+        {"file": name, "rows": one["rows"], "patients": one["patients"]}
+        | {f"words, {key}": round(one["note_words"][key]) for key in LENGTHS}
+        | {f"prompt tokens, {key}": one["prompt_tokens"] and round(one["prompt_tokens"][key]) for key in LENGTHS}
+        | {"cut, %": round(100 * one["truncated"], 1), "labels": one["labels"]}
+        | {"most frequent, %": round(100 * one["most_frequent"], 1), "label new, %": round(100 * one["unseen"], 1)}
         for name, one in files.items()
     ]
-    return "Files: lengths, labels, truncation", heads, rows
+    return "Files: lengths, labels, truncation", list(rows[0]), [list(row.values()) for row in rows]
 
 
 def _filters(manifest: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:

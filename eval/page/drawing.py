@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 from typing import Any
+
+import numpy as np
 
 MARKERS = "osD^v"  # one fewer than colours, so that thirty runs differ
 WIDE, NARROW = 12, 7.4  # inches; the page shows both at about 100 pixels an inch
@@ -21,11 +24,11 @@ class Palette:
         return self.series[i % len(self.series)]
 
 
-def _panels(columns: int, size: tuple[float, float], rows: int = 1, **shared: bool) -> tuple[Any, list[Any]]:
+def _panels(columns: int, size: tuple[float, float], rows: int = 1) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=size, layout="constrained")
-    panels = list(canvas.subplots(rows, columns, squeeze=False, **shared).flat)
+    panels = list(canvas.subplots(rows, columns, squeeze=False).flat)
     for panel in panels:
         panel.grid(axis="y", linewidth=0.6)
         panel.set_axisbelow(True)
@@ -55,26 +58,17 @@ def _legend(canvas: Any, panel: Any) -> None:
         canvas.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), handlelength=1.6)
 
 
-@dataclass(frozen=True)
-class Point:
-    """A value with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, list[list[Point]]]) -> Any:
+def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, list[list[dict[str, Any]]]]) -> Any:
     """A panel per level; in it a line per run over a few metrics, in percent with intervals."""
     canvas, axes = _panels(len(panels), (WIDE, 3.4))
-    for axis, (title, metrics), at in zip(axes, panels.items(), range(len(panels)), strict=True):
+    for at, (axis, (title, metrics)) in enumerate(zip(axes, panels.items(), strict=True)):
         for i, (name, levels) in enumerate(rows.items()):
             offset = (i - (len(rows) - 1) / 2) * min(0.16, 0.6 / max(1, len(rows)))
-            points = levels[at]
+            value, low, high = 100 * np.array([(cell["value"], *cell["interval"]) for cell in levels[at]]).T
             axis.errorbar(
-                [x + offset for x in range(len(points))],
-                [p.value for p in points],
-                yerr=[[max(0.0, p.value - p.low) for p in points], [max(0.0, p.high - p.value) for p in points]],
+                np.arange(len(value)) + offset,
+                value,
+                yerr=np.maximum(0, [value - low, high - value]),
                 fmt=MARKERS[i % len(MARKERS)] + "-",
                 linewidth=1,
                 elinewidth=1.4,
@@ -83,9 +77,8 @@ def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, li
                 label=_label(name),
             )
         axis.set_xticks(range(len(metrics)), metrics)
-        axis.set_xlim(-0.5, len(metrics) - 0.5)
+        axis.set(title=title, xlim=(-0.5, len(metrics) - 0.5))
         axis.margins(y=0.12)
-        axis.set_title(title)
     axes[0].set_ylabel("percent")
     _legend(canvas, axes[0])
     return canvas
@@ -110,8 +103,7 @@ def curve(palette: Palette, title: str, lines: list[tuple[int, Line]]) -> Any:
         axis.plot(line.steps, line.values, linewidth=0.6 if many else 1.5, alpha=0.35 if many else 1, **style)
         axis.plot(line.steps, line.smooth if many else line.values, linewidth=1.8 if many else 0, **style)
         axis.plot([], [], color=palette.of(i), linewidth=1.8, label=_label(line.name))
-    axis.set_title(title)
-    axis.set_xlabel("step")
+    axis.set(title=title, xlabel="step")
     axis.ticklabel_format(useOffset=False)
     axis.margins(x=0.02, y=0.12)
     low, high = axis.get_ylim()
@@ -137,18 +129,15 @@ class Series:
 
 def scaling(palette: Palette, series: list[Series], ylabel: str) -> Any:
     """Accuracy against the number of SFT cases on a logarithmic axis, with a straight line per kind."""
-    from math import log10
-
     canvas, (axis,) = _panels(1, (NARROW, 3.2))
     for i, each in enumerate(series):
-        _points(axis, palette.of(i), i, each, line=False)
+        _points(axis, palette, i, each, line=False)
         if each.fit:
             ends = [min(each.x), max(each.x)]
             fitted = [each.fit[0] + each.fit[1] * log10(x) for x in ends]
             axis.plot(ends, fitted, color=palette.of(i), linewidth=1.2, linestyle="--" if each.paper else "-")
     _logarithmic(axis, "x")
-    axis.set_xlabel("cases in supervised fine-tuning (logarithmic)")
-    axis.set_ylabel(ylabel)
+    axis.set(xlabel="cases in supervised fine-tuning (logarithmic)", ylabel=ylabel)
     axis.margins(y=0.12)
     _legend(canvas, axis)
     return canvas
@@ -159,9 +148,8 @@ def ratios(palette: Palette, panels: dict[str, list[Series]], shares: list[int])
     canvas, axes = _panels(len(panels), (WIDE, 3.4))
     for axis, (title, series) in zip(axes, panels.items(), strict=True):
         for i, each in enumerate(series):
-            _points(axis, palette.of(i), i, each, line=True)
-        axis.set_title(title)
-        axis.set_xticks(shares)
+            _points(axis, palette, i, each, line=True)
+        axis.set(title=title, xticks=shares)
         axis.margins(y=0.12)
     axes[0].set_ylabel("percent")
     axes[len(axes) // 2].set_xlabel("share of the training cases in SFT, percent; the rest is for GRPO")
@@ -169,8 +157,8 @@ def ratios(palette: Palette, panels: dict[str, list[Series]], shares: list[int])
     return canvas
 
 
-def _points(axis: Any, colour: str, i: int, each: Series, line: bool) -> None:
-    marker = MARKERS[i % len(MARKERS)]
+def _points(axis: Any, palette: Palette, i: int, each: Series, line: bool) -> None:
+    marker, colour = MARKERS[i % len(MARKERS)], palette.of(i)
     style = {"color": colour, "markerfacecolor": "none" if each.paper else colour, "label": _label(each.name)}
     style |= {"linestyle": ("--" if each.paper else "-") if line else "none", "linewidth": 1.2}
     if each.bars:
@@ -183,13 +171,12 @@ def support(palette: Palette, series: dict[str, list[tuple[str, int, float]]], y
     """A score by class against the number of cases of that class, each point named."""
     canvas, (axis,) = _panels(1, (NARROW, 3.6))
     for i, (name, points) in enumerate(series.items()):
-        x, y = [cases for _, cases, _ in points], [value for _, _, value in points]
+        _, x, y = zip(*points, strict=True)
         axis.plot(x, y, MARKERS[i % len(MARKERS)], color=palette.of(i), label=_label(name), alpha=0.85)
         for label, cases, value in points if i == len(series) - 1 else ():
             axis.annotate(label, (cases, value), (4, 3), textcoords="offset points", fontsize=7, color=palette.soft)
     _logarithmic(axis, "x")
-    axis.set_xlabel("cases of the class (logarithmic)")
-    axis.set_ylabel(ylabel)
+    axis.set(xlabel="cases of the class (logarithmic)", ylabel=ylabel)
     axis.margins(x=0.06, y=0.12)
     _legend(canvas, axis)
     return canvas
@@ -201,8 +188,7 @@ def ranks(palette: Palette, counts: dict[str, list[int]]) -> Any:
     for i, (name, cases) in enumerate(counts.items()):
         axis.plot(range(1, len(cases) + 1), cases, color=palette.of(i), linewidth=1.6, label=_label(name))
     _logarithmic(axis, "x", "y")
-    axis.set_xlabel("label, by its rank")
-    axis.set_ylabel("cases")
+    axis.set(xlabel="label, by its rank", ylabel="cases")
     _legend(canvas, axis)
     return canvas
 
@@ -210,10 +196,9 @@ def ranks(palette: Palette, counts: dict[str, list[int]]) -> Any:
 def confusion(palette: Palette, names: list[str], said: list[str], panels: dict[str, list[list[float]]]) -> Any:
     """Shares of each gold class (rows) by what was said (columns), in percent."""
     many = len(names) > 8
-    size = (NARROW, 6.6) if many else (NARROW, 3 * -(-len(panels) // 2))
     columns = 1 if many else min(2, len(panels))
     rows = -(-len(panels) // columns)
-    canvas, axes = _panels(columns, (size[0], size[1] * (rows if many else 1)), rows, sharex=False)
+    canvas, axes = _panels(columns, (NARROW, rows * (6.6 if many else 3)), rows)
     for axis in axes[len(panels) :]:
         axis.remove()
     for i, (axis, (title, shares)) in enumerate(zip(axes, panels.items(), strict=False)):
@@ -225,16 +210,12 @@ def confusion(palette: Palette, names: list[str], said: list[str], panels: dict[
                     text = {"ha": "center", "va": "center", "fontsize": 6 if many else 8}
                     axis.text(x + 0.5, y + 0.5, f"{100 * share:.0f}", **text)
         axis.grid(False)
-        axis.set_xlim(0, len(said))
-        axis.set_ylim(len(names), 0)
         turned = {"rotation": 90, "ha": "center"} if many else {"rotation": 30, "ha": "right"}
         axis.set_xticks([x + 0.5 for x in range(len(said))], said, **turned)
         axis.set_yticks([y + 0.5 for y in range(len(names))], names if i % columns == 0 else [])
         axis.tick_params(length=0, labelsize=7 if many else 8)
-        for side in axis.spines.values():
-            side.set_visible(False)
-        axis.set_title(title)
-        axis.set_xlabel("said")
+        axis.spines[:].set_visible(False)
+        axis.set(title=title, xlabel="said", xlim=(0, len(said)), ylim=(len(names), 0))
     axes[0].set_ylabel("gold")
     return canvas
 

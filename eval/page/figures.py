@@ -21,6 +21,7 @@ DARK = Palette("#e7eaed", "#9ba6b0", "#363d44", ("#6cb6ee", "#f29b55", "#4cc9a0"
 _PAGE = Palette("#010101", "#010102", "#010103", tuple(f"#0200{i:02d}" for i in range(len(LIGHT.series))))
 _VARIABLES = {_PAGE.ink: "var(--ink)", _PAGE.soft: "var(--soft)", _PAGE.line: "var(--line)"}
 _VARIABLES |= {colour: f"var(--series-{i})" for i, colour in enumerate(_PAGE.series, 1)}
+_STYLE = Path(__file__).with_suffix(".mplstyle")
 _WHEN = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the same figure gives the same bytes
 
 
@@ -40,16 +41,15 @@ class Figure:
         buffer = io.StringIO()
         with _style(_PAGE, self.key):
             self.draw(_PAGE).savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        text = buffer.getvalue()
-        text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+        text = buffer.getvalue().partition("<svg")[2]
+        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         text = re.sub(r'<g id="[^"]*">', "<g>", text)  # ids that no other element names; they recur in every figure
         text = re.sub(r"(font: [^;\"]*?)'[^;\"]*", r"\1system-ui, sans-serif", text)
         for colour, variable in _VARIABLES.items():
             text = text.replace(colour, variable)
-        label = escape(f"{self.title}: {self.caption}")
         head, _, body = text.partition(">")
         head = re.sub(r' (width|height)="[^"]*"', "", head)
-        return Markup(f'{head} role="img" aria-label="{label}">{body}')
+        return Markup(f'<svg{head} role="img" aria-label="{escape(f"{self.title}: {self.caption}")}">{body}')
 
     def save(self, folder: Path, kinds: Sequence[str] = ("png", "pdf")) -> list[Path]:
         """A PNG and a PDF for papers and slides, or files of other kinds."""
@@ -68,14 +68,5 @@ def _style(palette: Palette, salt: str) -> Any:
 
     style: dict[str, Any] = dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor"), palette.ink)
     style |= dict.fromkeys(("xtick.color", "ytick.color", "axes.edgecolor"), palette.soft)
-    style |= {
-        "grid.color": palette.line,
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "pdf.fonttype": 42,
-        "svg.hashsalt": salt,
-    }
-    style |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.size": 9}
-    style |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.linewidth": 0.8}
-    style |= {"xtick.major.size": 3, "ytick.major.size": 0, "lines.markersize": 5, "font.family": "sans-serif"}
-    return matplotlib.rc_context(style)
+    style |= {"grid.color": palette.line, "svg.hashsalt": salt}
+    return matplotlib.rc_context(style, fname=_STYLE)

@@ -9,6 +9,7 @@ A number may stand beside the paper's only when it is of MIMIC-IV, of the whole 
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eval.page.paper_results import Row, find, paper_tables
+from common import record
+from common.papers import Printed, find, paper_tables
 
 Run = Mapping[str, Any]
 
@@ -28,7 +30,7 @@ UNFIT = {"unknown or synthetic": "synthetic data", "demo": "MIMIC-IV's demo of 1
 class Lineage:
     """What is known of the model and the data of an evaluation."""
 
-    row: Row | None  # of a paper
+    row: Printed | None  # of a paper
     reason: str | None  # why its numbers do not stand beside the paper's
     stage: str  # GRPO, SFT or as downloaded
     sft_cases: int | None
@@ -39,10 +41,10 @@ def lineage(name: str, run: Run) -> Lineage:
     """The row of a paper by the name that the user gave or by the recipe that trained the model."""
     settings = run["settings"]
     model = Path(settings["model"]["name"])
-    trained = _read(model.parent / "run.json")
+    trained = record.read(model.parent)
     stage = "GRPO" if "recipe" in trained else "as downloaded"
     sft = Path(trained["model"]) if trained.get("model") and stage == "GRPO" else model
-    source = _read(sft / "run.json")
+    source = record.read(sft)
     if stage != "GRPO" and "source" in source:
         trained, stage = source, "SFT"
     rows = {row.id.replace("/", "-"): row for table in paper_tables() for row in table.rows}
@@ -77,12 +79,9 @@ def _cases(source: Run) -> int | None:
 
 def _manifest(data: Path) -> Run:
     """The manifest of the folder that a data file is in, or of one above."""
-    return next((found for folder in list(data.parents)[:3] if (found := _read(folder / "manifest.json"))), {})
-
-
-def _read(path: Path) -> Run:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    for folder in list(data.parents)[:3]:
+        with suppress(OSError, ValueError):
+            found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+    return {}

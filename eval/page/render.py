@@ -8,7 +8,7 @@ Text reaches the page escaped (Jinja) or as JSON that the case browser puts into
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.drawing import Palette
 from eval.page.figures import DARK, LIGHT, Figure
-from eval.page.runs import Difference, Evaluation, text
+from eval.page.runs import Difference, Evaluation, by_task
+from eval.score import text
 from eval.scoring.measure import measures
 from reward_fns.task import TASKS, Task
 
 HERE = Path(__file__).parent / "static"
-SURFACES = {"light": ("#fbfbfa", "#ffffff"), "dark": ("#15181b", "#1c2024")}
 
 
 def render(
@@ -44,23 +44,20 @@ def render(
     from markupsafe import Markup
 
     evaluations = [each for each, _ in traced]
-    tasks = [_task(key, evaluations, differences, drawn) for key in TASKS]
-    tasks = [task for task in tasks if task["evaluations"]]
-    paper = studies.paper_views(traced)
     script = (HERE / "report.js").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string((HERE / "report.html").read_text(encoding="utf-8")).render(
-        tasks=tasks,
+        tasks=[_task(TASKS[key], runs, differences, drawn) for key, runs in by_task(evaluations).items()],
         trainings=trainings,
-        paper=paper,
+        paper=studies.paper_views(traced),
         figures=drawn,
         slopes=[(each, studies.slope(each)) for each in studies.scaling_series(traced)] if drawn["studies"] else [],
         data=data,
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),
         everything=[*evaluations, *trainings],
-        contents=_contents(tasks, paper, trainings, drawn, data, cases),
-        colours=Markup(colours()),
+        light=_colours(LIGHT, "#fbfbfa", "#ffffff"),
+        dark=_colours(DARK, "#15181b", "#1c2024"),
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -79,46 +76,29 @@ def render(
     )
 
 
-def _contents(tasks: Any, paper: Any, trainings: Any, drawn: Any, data: Any, cases: Any) -> list[tuple[str, str]]:
-    found = [(task["key"], f"{task['title']} accuracy") for task in tasks]
-    sections = (
-        ("paper", "The papers' tables", paper),
-        ("training", "Training", trainings),
-        ("sft", "SFT and GRPO", drawn["studies"]),
-        ("errors", "Errors", tasks),
-        ("data", "Data", data),
-        ("cases", "Cases", cases),
-        ("made", "What made this", True),
-    )
-    return found + [(id, title) for id, title, there in sections if there]
-
-
 def _task(
-    key: str, evaluations: list[Evaluation], differences: Sequence[Difference], drawn: dict[str, list[Figure]]
+    task: Task, runs: list[Evaluation], differences: Sequence[Difference], drawn: dict[str, list[Figure]]
 ) -> dict[str, Any]:
     """All that the page shows of one task."""
-    runs = [each for each in evaluations if each.samples.task.key == key]
-    if not runs:
-        return {"evaluations": []}
     kind, measure, _ = views.classes(runs[0])
-    pairs = [(each, *views.confused(each)) for each in runs[-1:]]
+    first, *others = (each.scores["published"] for each in runs)
     return {
-        "key": key,
-        "title": TASKS[key].title,
-        "averages": TASKS[key].classes,
+        "key": task.key,
+        "title": task.title,
+        "averages": task.classes,
         "evaluations": runs,
-        "differences": [each for each in differences if each.samples.task.key == key],
+        "differences": by_task(differences).get(task.key, []),
         "columns": views.shown_columns(runs),
         "names": [name for names in views.columns(runs[0]).values() for name in names],
-        "form": _form(TASKS[key]),
-        "published": _shared([each.scores["published"] for each in runs]),
-        "figures": [each for each in drawn["accuracy"] if each.key == f"accuracy-{key}"],
-        "classes": next(each for each in drawn["classes"] if each.key == f"classes-{key}"),
-        "confusions": [each for each in drawn["confusion"] if each.key.startswith(f"confusion-{key}")],
+        "form": _form(task),
+        "published": [name for name in first if all(name in other for other in others)],
+        "figures": [each for each in drawn["accuracy"] if each.key == f"accuracy-{task.key}"],
+        "classes": next(each for each in drawn["classes"] if each.key == f"classes-{task.key}"),
+        "confusions": [each for each in drawn["confusion"] if each.key.startswith(f"confusion-{task.key}")],
         "groups": [views.classes(each)[2] for each in runs],
         "kind": kind,
         "measure": measure,
-        "pairs": pairs,
+        "pairs": [(runs[-1], *views.confused(runs[-1]))],
     }
 
 
@@ -127,10 +107,6 @@ def _form(task: Task) -> dict[str, str]:
     shown = [measure for measure in measures(task) if measure.heading]
     shown.sort(key=lambda measure: ("share", "words", "tokens", "reward").index(measure.unit))
     return {measure.name: measure.heading for measure in shown}
-
-
-def _shared(rows: list[dict[str, Any]]) -> list[str]:
-    return [name for name in rows[0] if all(name in row for row in rows)]
 
 
 def sampling(each: Evaluation) -> str:
@@ -166,14 +142,7 @@ def _json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def colours() -> str:
-    """The page's colours as CSS variables, those of the figures among them, for light and dark."""
-
-    def block(palette: Palette, surfaces: Iterable[str]) -> str:
-        paper, card = surfaces
-        values = {"paper": paper, "card": card, "ink": palette.ink, "soft": palette.soft, "line": palette.line}
-        values |= {"accent": palette.series[0]} | {f"series-{i}": c for i, c in enumerate(palette.series, 1)}
-        return ":root { " + " ".join(f"--{name}: {value};" for name, value in values.items()) + " }"
-
-    dark = block(DARK, SURFACES["dark"])
-    return f"{block(LIGHT, SURFACES['light'])}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
+def _colours(palette: Palette, paper: str, card: str) -> dict[str, str]:
+    """The page's colours by the names of their CSS variables, those of the figures among them."""
+    found = {"paper": paper, "card": card, "ink": palette.ink, "soft": palette.soft, "line": palette.line}
+    return found | {"accent": palette.series[0]} | {f"series-{i}": c for i, c in enumerate(palette.series, 1)}

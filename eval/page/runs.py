@@ -5,6 +5,7 @@ paired([before, after])[0].cells("drg")  # after - before: Pass@1, Pass@n, Maj@n
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,34 +16,36 @@ from eval.score import compare
 from eval.scoring.intervals import Bootstrap
 from eval.scoring.measure import measure
 from eval.scoring.samples import Samples, read_samples
+from reward_fns.task import TASKS
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A scored folder of generations."""
+class Scored:
+    """Metrics of samples, under a name."""
 
     name: str
-    folder: Path
-    run: dict[str, Any]
-    scores: dict[str, Any]
     samples: Samples
+    scores: dict[str, Any]
 
     def cells(self, level: str) -> list[dict[str, Any]]:
         """The metrics of the main table."""
         return [self.scores["metrics"][name] for name in columns(self.samples, level)]
 
 
-@dataclass(frozen=True)
-class Difference:
+class Evaluation(Scored):
+    """A scored folder of generations."""
+
+    @property
+    def folder(self) -> Path:
+        return self.samples.folder
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return self.samples.run
+
+
+class Difference(Scored):
     """A later evaluation minus the first one of the same cases."""
-
-    name: str
-    samples: Samples
-    scores: dict[str, Any]
-
-    def cells(self, level: str) -> list[dict[str, Any]]:
-        """The differences in the metrics of the main table."""
-        return [self.scores["metrics"][name] for name in columns(self.samples, level)]
 
 
 def columns(samples: Samples, level: str) -> list[str]:
@@ -59,14 +62,15 @@ def read_evaluation(name: str, folder: Path) -> Evaluation:
         raise UserError(f"{folder} has neither scores.json (an evaluation) nor metrics.jsonl (a training run)")
     samples = read_samples(folder)
     again = f"run `python -m eval.score --generations {folder}` again"
-    scores = _json(folder / "scores.json", again)
+    scores = read_json(folder / "scores.json", again)
     wanted = [column for level in samples.task.levels for column in columns(samples, level.key)]
     if not set(wanted) <= set(scores.get("metrics", {})):
         raise UserError(f"{folder}/scores.json lacks metrics of this version; {again}")
-    return Evaluation(name, folder, samples.run, scores, samples)
+    return Evaluation(name, samples, scores)
 
 
-def _json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object that a JSON file holds."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -81,8 +85,7 @@ def paired(evaluations: list[Evaluation]) -> list[Difference]:
     found = []
     for i, later in enumerate(evaluations):
         for first in evaluations[:i]:
-            same = first.samples.task is later.samples.task and first.samples.n == later.samples.n
-            if same and first.samples.cases.equals(later.samples.cases):
+            if first.samples.n == later.samples.n and first.samples.same_cases(later.samples):
                 bootstrap = Bootstrap(later.scores["bootstrap"]["draws"], later.scores["bootstrap"]["seed"])
                 mine, yours = (measure(each.samples, bootstrap, later.scores["ties"]) for each in (later, first))
                 scores = compare(later.samples, mine, first.samples, yours)
@@ -91,7 +94,7 @@ def paired(evaluations: list[Evaluation]) -> list[Difference]:
     return found
 
 
-def text(cell: dict[str, Any], sign: str = "", scale: float = 100, digits: int = 1) -> str:
-    """A metric as `value [low, high]`, in percent."""
-    low, high = (f"{scale * bound:{sign}.{digits}f}" for bound in cell["interval"])
-    return f"{scale * cell['value']:{sign}.{digits}f} [{low}, {high}]"
+def by_task(some: Sequence[Any]) -> dict[str, list[Any]]:
+    """Evaluations or differences by their tasks, in the order of tables."""
+    found = {task: [each for each in some if each.samples.task.key == task] for task in TASKS}
+    return {task: each for task, each in found.items() if each}

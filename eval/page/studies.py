@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from common.papers import Printed, Table, paper_tables
 from eval.page import drawing as draw
 from eval.page.drawing import Series
 from eval.page.figures import Figure
 from eval.page.lineage import Lineage
-from eval.page.paper_results import Row, Table, paper_tables
 from eval.page.runs import Evaluation
 
 MEASURES = {"recall": "recall", "precision": "precision", "f1": "F1"}
@@ -33,7 +33,7 @@ def metric_title(name: str) -> str:
 class PaperRow:
     """A row of a paper and the evaluations that reproduce it, or that ran it on something else, with why."""
 
-    row: Row
+    row: Printed
     ours: Evaluation | None
     other: Evaluation | None
     reason: str | None

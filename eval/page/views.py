@@ -4,6 +4,7 @@ columns(evaluation)                      # the metrics of the main table
 drawn = figures(evaluations, trainings)  # by section of the page
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +15,9 @@ import numpy as np
 from eval.page import drawing as draw
 from eval.page import runs
 from eval.page.curves import CURVES, Training, smoothed
-from eval.page.drawing import Line, Point
+from eval.page.drawing import Line
 from eval.page.figures import Figure
-from eval.page.runs import Evaluation
+from eval.page.runs import Evaluation, by_task
 from eval.page.studies import Traced, metric_title, ratios, scaling
 from eval.scoring.measure import natural
 from eval.scoring.metrics import INVALID
@@ -45,29 +46,20 @@ def shown_columns(some: Sequence[Evaluation]) -> dict[str, dict[str, str]]:
 
 def figures(traced: Traced, trainings: Sequence[Training]) -> dict[str, list[Figure]]:
     """The figures by section: accuracy, training, studies, classes, confusion."""
-    by_task = {
-        task: found
-        for task in TASKS
-        if (found := [(each, line) for each, line in traced if each.samples.task.key == task])
+    tasks = by_task([each for each, _ in traced])
+    studied = [(each, line) for each, line in traced if each.samples.task.key == STUDIED]
+    return {
+        "accuracy": [_accuracy(task, some) for task, some in tasks.items()],
+        "training": list(_curves(trainings)),
+        "studies": [scaling(studied), ratios(studied)] if studied else [],
+        "classes": [_support(task, some) for task, some in tasks.items()],
+        "confusion": [figure for task, some in tasks.items() for figure in _confusions(task, some)],
     }
-    drawn: dict[str, list[Figure]] = {name: [] for name in ("accuracy", "training", "studies", "classes", "confusion")}
-    drawn["training"] = list(_curves(trainings))
-    for task, found in by_task.items():
-        some = [each for each, _ in found]
-        drawn["accuracy"].append(_accuracy(task, some))
-        drawn["classes"].append(_support(task, some))
-        drawn["confusion"] += _confusions(task, some)
-        if task == STUDIED:
-            drawn["studies"] += [scaling(found), ratios(found)]
-    return drawn
 
 
 def _accuracy(task: str, some: list[Evaluation]) -> Figure:
     panels = {title: list(names.values()) for title, names in shown_columns(some).items()}
-    rows = {}
-    for run in some:
-        cells = [run.cells(level.key) for level in run.samples.task.levels]
-        rows[run.name] = [[Point(*(100 * v for v in (c["value"], *c["interval"]))) for c in level] for level in cells]
+    rows = {run.name: [run.cells(level.key) for level in run.samples.task.levels] for run in some}
     caption = "Percent, with 95 % intervals over patients."
     return Figure(f"accuracy-{task}", "Accuracy by run", caption, partial(draw.intervals, panels=panels, rows=rows))
 
@@ -96,15 +88,18 @@ def classes(each: Evaluation) -> tuple[str, str, dict[str, Any]]:
 
 
 def _support(task: str, some: list[Evaluation]) -> Figure:
-    series, kind, what = {}, "", ""
-    for run in some:
-        kind, metric, groups = classes(run)
-        level, _, short = metric.rpartition("/")
-        titles = {of.key: f"{of.title} " for of in run.samples.task.levels}
-        what = f"{titles.get(level, '')}{metric_title(short)}"
-        series[run.name] = [
-            (name, row["cases"], 100 * row["metrics"][metric]["value"]) for name, row in groups.items() if row["cases"]
+    kind, metric, _ = classes(some[0])
+    level, _, short = metric.rpartition("/")
+    titles = {of.key: f"{of.title} " for of in TASKS[task].levels}
+    what = f"{titles.get(level, '')}{metric_title(short)}"
+    series = {
+        run.name: [
+            (name, row["cases"], 100 * row["metrics"][metric]["value"])
+            for name, row in classes(run)[2].items()
+            if row["cases"]
         ]
+        for run in some
+    }
     title = f"{what} by {kind} against its cases"
     caption = f"A point is one {kind}, named by its number; intervals are in the table below."
     return Figure(
@@ -114,10 +109,9 @@ def _support(task: str, some: list[Evaluation]) -> Figure:
 
 def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
     panels, names, said = {}, [], []
-    of = some[0].samples.task
-    level = of.levels[of.level(of.confusion)]
+    at = TASKS[task].level(TASKS[task].confusion)
+    level = TASKS[task].levels[at]
     for run in some:
-        at = of.level(level.key)
         known = list(run.samples.labelled.names[at])
         gold, answers = run.samples.gold[:, at], run.samples.said[:, :, at]
         counts = np.zeros((len(known), len(known) + 1))
@@ -153,15 +147,12 @@ def confused(each: Evaluation) -> tuple[str, list[Pair]]:
     """The most frequent wrong answers at the level that the task names for it."""
     at = each.samples.task.level(each.samples.task.pairs)
     names, gold, said = each.samples.labelled.names[at], each.samples.gold[:, at], each.samples.said[:, :, at]
-    wrong = (said != gold[:, None]) & (said != INVALID)
-    case, sample = np.nonzero(wrong)
-    pairs, place, counts = np.unique(
-        np.column_stack([gold[case], said[case, sample]]), axis=0, return_inverse=True, return_counts=True
-    )
+    case, sample = np.nonzero((said != gold[:, None]) & (said != INVALID))
+    wrong = sorted(zip(gold[case].tolist(), said[case, sample].tolist(), case.tolist(), strict=True))
+    cases = Counter((g, s) for g, s, _ in set(wrong))
     of_gold = np.bincount(gold, minlength=len(names)) * said.shape[1]
     found = [
-        Pair(names[g], names[s], int(counts[i]), len(set(case[place.ravel() == i])), counts[i] / of_gold[g])
-        for i in np.argsort(-counts, kind="stable")[:MOST_PAIRS]
-        for g, s in [pairs[i]]
+        Pair(names[g], names[s], count, cases[g, s], count / of_gold[g])
+        for (g, s), count in Counter((g, s) for g, s, _ in wrong).most_common(MOST_PAIRS)
     ]
     return each.samples.task.levels[at].title, found

@@ -37,34 +37,15 @@ class Answers:
     file: Array
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Sums over the cases of some patients: for a class (row) and a set of patients (column)."""
-
-    right: Array  # rows: the classes that any case gets right
-    said: Array
-    gold: Array
-    union: Array  # how many labels are gold or predicted
-    golds: Array
-    all: Array
-
-    def macro(self) -> Array:
-        """Shape (3 measures, 3 sets of labels, columns)."""
-        below = np.stack([self.said, self.gold, (self.said + self.gold) / 2])
-        sums = divide(self.right, below, 0.0).sum(axis=1)
-        return divide(sums[:, None], np.stack([self.union, self.golds, self.all])[None])
-
-
 def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
     """Macro precision, recall and F1 for each set, by name (`f1`, `f1@gold`), with the mean number of labels."""
     size, cluster = number(patients)
     everybody = np.ones((size, 1))
     runs = [_Run(answers, answers.said[:, j], cluster, size) for j in range(answers.said.shape[1])]
-    whole = [run.counts(everybody) for run in runs]
-    values = np.mean([counts.macro() for counts in whole], axis=0)[:, :, 0]
-    labels = np.mean([[counts.union, counts.golds, counts.all] for counts in whole], axis=0)[:, 0]
-    drawn = [sum(run.counts(weights).macro() for run in runs) / len(runs) for weights in bootstrap.half_samples(size)]
-    draws = np.concatenate(drawn, axis=2)
+    whole = zip(*(run.macro(everybody) for run in runs), strict=True)
+    values, labels = (np.mean(each, axis=0)[..., 0] for each in whole)
+    halves = bootstrap.half_samples(size)
+    draws = np.concatenate([sum(run.macro(half)[0] for run in runs) / len(runs) for half in halves], axis=2)
     found = {}
     for i, measure in enumerate(MEASURES):
         for j, labelled in enumerate(SETS):
@@ -91,12 +72,15 @@ class _Run:
         self.file = int(answers.file.sum())
         self.kept = np.flatnonzero(np.diff(self.of_right.indptr))
 
-    def counts(self, weights: Array) -> Counts:
+    def macro(self, weights: Array) -> tuple[Array, Array]:
+        """Averages of shape (3 measures, 3 sets of labels, columns), and how many labels the sets have."""
         said, gold, right = (matrix[self.kept] @ weights for matrix in (self.of_said, self.of_gold, self.of_right))
         union, golds, outside = (
             ((matrix @ weights) > 0).sum(axis=0) for matrix in (self.union, self.of_gold, self.outside)
         )
-        return Counts(right, said, gold, union, golds, self.file + outside)
+        labels = np.stack([union, golds, self.file + outside])
+        sums = divide(right, np.stack([said, gold, (said + gold) / 2]), 0.0).sum(axis=1)
+        return divide(sums[:, None], labels[None]), labels
 
 
 def micro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, Estimate]:
@@ -105,30 +89,20 @@ def micro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, 
     right = (answers.said == answers.gold[:, None]).sum(axis=1)
     in_gold = np.isin(answers.said, np.unique(answers.gold)).sum(axis=1)
     valid = (answers.said != INVALID).sum(axis=1)
-    above, below, names = [], [], []
-    for labelled, said in zip(SETS, (valid, in_gold, valid), strict=True):
-        for measure, under in zip(MEASURES, (said, np.full(len(said), n), (said + n) / 2), strict=True):
-            names.append(measure + labelled)
-            above.append(right)
-            below.append(under)
-    found = ratios(np.column_stack(above), np.column_stack(below), patients, bootstrap)
+    names = [measure + labelled for labelled in SETS for measure in MEASURES]
+    below = [under for said in (valid, in_gold, valid) for under in (said, np.full(len(said), n), (said + n) / 2)]
+    found = ratios(np.column_stack([right] * len(names)), np.column_stack(below), patients, bootstrap)
     return dict(zip(names, found, strict=True))
 
 
 def by_class(answers: Answers, patients: Array, bootstrap: Bootstrap) -> Iterator[tuple[int, dict, int, int]]:
     """For every class that is gold or predicted: its number, precision, recall and F1, its gold cases and answers."""
-    shape = (len(answers.gold), answers.size)
-    gold, said, right = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    n, rows = answers.said.shape[1], np.arange(shape[0])
-    gold[rows, answers.gold] = n
-    for j in range(n):
-        valid = answers.said[:, j] != INVALID
-        np.add.at(said, (rows[valid], answers.said[valid, j]), 1)
-    hits = (answers.said == answers.gold[:, None]).sum(axis=1)
-    right[rows, answers.gold] = hits
-    above = np.column_stack([right, right, right])
+    n, classes = answers.said.shape[1], np.arange(answers.size)
+    of_gold = answers.gold[:, None] == classes
+    said = sum((answers.said[:, [j]] == classes).astype(float) for j in range(n))
+    right, gold = said * of_gold, n * of_gold
     below = np.column_stack([said, gold, (said + gold) / 2])
-    found = ratios(above, below, patients, bootstrap)
+    found = ratios(np.column_stack([right] * len(MEASURES)), below, patients, bootstrap)
     for label in np.flatnonzero(gold.sum(axis=0) + said.sum(axis=0)):
         measures = {name: found[i * answers.size + label] for i, name in enumerate(MEASURES)}
         yield int(label), measures, int(gold[:, label].sum() / n), int(said[:, label].sum())

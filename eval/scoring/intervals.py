@@ -83,6 +83,10 @@ class Estimate:
         low, high = self.bounds
         return [max(low, self.value - wide), min(high, self.value + wide)]
 
+    def cell(self) -> dict[str, Any]:
+        """The value and its interval, as scores.json has them."""
+        return {"value": self.value, "interval": self.interval()}
+
 
 def number(names: Array) -> tuple[int, Array]:
     """How many different names there are, and the number of each."""
@@ -101,14 +105,21 @@ def mean(values: Array, patients: Array, bootstrap: Bootstrap) -> Estimate:
 
 
 def ratios(above: Array, below: Array, patients: Array, bootstrap: Bootstrap, keep: bool = False) -> list[Estimate]:
-    """The sum of every column of `above` over the sum of that column of `below` (or of its only one); 0 for 0 / 0."""
+    """The sum of every column of `above` over the sum of that column of `below` (or of its only one); 0 for 0 / 0.
+
+    Both may be sparse.
+    """
+    from scipy.sparse import hstack, issparse
+
     width = above.shape[1]
-    totals = bootstrap.totals(np.column_stack([above, below]).astype(float), patients)
+    both = (hstack if issparse(above) else np.hstack)([above, below]).astype(float)
+    totals = bootstrap.totals(both, patients)
     drawn = divide(totals[:, :width], totals[:, width:])
     values = divide(above.sum(axis=0), below.sum(axis=0), 0.0)
     counted = np.broadcast_to((below > 0).sum(axis=0), (width,))
     return [
-        Estimate(float(values[i]), drawn[:, i], int(counted[i]), above[:, i] if keep else None) for i in range(width)
+        Estimate(float(value), drawn[:, i], int(counted[i]), above[:, i] if keep else None)
+        for i, value in enumerate(values)
     ]
 
 
@@ -141,7 +152,7 @@ def difference(this: Estimate, that: Estimate) -> dict[str, Any]:
     both = Estimate(
         this.value - that.value, this.draws - that.draws, this.n, None, this.normal, (low - high, high - low)
     )
-    row = {"value": both.value, "interval": both.interval(), "n": both.n, "better": None, "worse": None, "p": None}
+    row = both.cell() | {"n": both.n, "better": None, "worse": None, "p": None}
     if this.cases is None or that.cases is None:
         return row
     from scipy.stats import binomtest

@@ -35,7 +35,9 @@ def label(levels: Sequence[Level], pred: list[list[str]], golds: list[str], scop
         labels = {answer: level.label(answer, scope) for answer in answers}
         right = {text: level.gold(text, scope) for text in rights}
         fixed = level.names or sorted({level.gold(code, scope) for code in scope.labels} or set(right.values()))
-        known = [*fixed, *_others(level, fixed, labels)]
+        # An answer outside the known labels is of the class `rest`, or without one (chapters) of its own.
+        others = [level.rest] if level.rest else sorted(set(labels.values()) - {None, *fixed})
+        known = [*fixed, *([] if level.names else others)]
         place = {name: i for i, name in enumerate(known)}
         rest = place.get(level.rest, INVALID)
         numbers = {answer: INVALID if name is None else place.get(name, rest) for answer, name in labels.items()}
@@ -44,13 +46,6 @@ def label(levels: Sequence[Level], pred: list[list[str]], golds: list[str], scop
         names.append(tuple(known))
         in_file += [np.arange(len(known)) < len(fixed)] * (level.names is None and bool(scope.labels))
     return Labelled(np.stack(said, axis=2), np.stack(gold, axis=1), tuple(names), tuple(in_file))
-
-
-def _others(level: Level, fixed: Sequence[str], labels: Mapping[str, str | None]) -> list[str]:
-    """Answers outside the known labels are the class `rest`, or without one (chapters) each its own."""
-    if level.names:
-        return []
-    return [level.rest] if level.rest else sorted({name for name in labels.values() if name is not None} - set(fixed))
 
 
 def scope_of(task: Task, folder: Path, settings: Mapping[str, Any], given: Mapping[str, str | None]) -> Scope:
@@ -65,8 +60,7 @@ def scope_of(task: Task, folder: Path, settings: Mapping[str, Any], given: Mappi
             files[option] = str(existing(path, "the file of codes", f"check --{option.replace('_', '-')}"))
         elif (beside / name).is_file():
             files[option] = str(beside / name)
-    labels = _read(task, existing(given.get("labels") or beside / task.label_file, "the label file", _remedy(task))) \
-        if task.label_file else ()  # fmt: skip
+    labels = _read(task, given.get("labels") or beside / task.label_file) if task.label_file else ()
     try:
         task.module().check_options(**files)
     except ValueError as error:
@@ -85,20 +79,18 @@ def check_golds(task: Task, golds: list[str], scope: Scope) -> None:
         )
 
 
-def _read(task: Task, path: Path) -> tuple[str, ...]:
+def _read(task: Task, path: str | Path) -> tuple[str, ...]:
     """The labels of a file at the finest level, as golds are written."""
     level = task.levels[task.finest]
+    remedy = f"give --labels the {task.label_file} that `python -m data_prep.{task.key}` wrote"
+    text = existing(path, "the label file", remedy).read_bytes()
     try:
-        codes = json.loads(path.read_text(encoding="utf-8"))[level.key]
+        codes = json.loads(text)[level.key]
         found = tuple(sorted({level.gold(code, Scope()) for code in codes if code != level.rest}))
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no label file; {_remedy(task)}") from error
+        raise UserError(f"{path} is no label file; {remedy}") from error
     except ValueError as error:
-        raise UserError(f"{path} holds {error}; {_remedy(task)}") from error
+        raise UserError(f"{path} holds {error}; {remedy}") from error
     if not found:
-        raise UserError(f"{path} is empty; {_remedy(task)}")
+        raise UserError(f"{path} is empty; {remedy}")
     return found
-
-
-def _remedy(task: Task) -> str:
-    return f"give --labels the {task.label_file} that `python -m data_prep.{task.key}` wrote"

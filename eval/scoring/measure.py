@@ -4,18 +4,18 @@ found = measure(samples, Bootstrap(), ties="fractional")
 found["drg/pass@1"].estimate.interval()
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from eval.scoring import averages, metrics
 from eval.scoring.averages import MEASURES, SETS, Answers
-from eval.scoring.intervals import Bootstrap, Estimate, divide, means, percentiles, ratios
+from eval.scoring.intervals import Bootstrap, Estimate, means, ratios
 from eval.scoring.labels import Labelled, label
 from eval.scoring.samples import Samples
-from reward_fns.task import Measure, Task
+from reward_fns.task import Level, Measure, Task
 
 TIES = {"fractional": "a tie counts 1 / the number of tied answers", "first": "a tie goes to what was said first"}
 # Measures of every task; `valid` is completed by the task's words for a valid answer.
@@ -45,12 +45,7 @@ class Metric:
 
     def row(self) -> dict[str, Any]:
         """As scores.json has it."""
-        row = {
-            "value": self.estimate.value,
-            "interval": self.estimate.interval(),
-            "n": self.estimate.n,
-            "definition": self.definition,
-        }
+        row = self.estimate.cell() | {"n": self.estimate.n, "definition": self.definition}
         return row if self.labels is None else row | {"labels": self.labels}
 
 
@@ -61,14 +56,24 @@ def measures(task: Task) -> tuple[Measure, ...]:
 
 def measure(samples: Samples, bootstrap: Bootstrap, ties: str) -> dict[str, Metric]:
     """All metrics of the task, in the order of the tables."""
-    votes = list(_votes(samples, ties))
-    estimates = means(np.column_stack([values for _, _, values in votes]), samples.patients, bootstrap)
-    found = {name: Metric(e, text) for (name, text, _), e in zip(votes, estimates, strict=True)}
+    found = _means(samples, _votes(samples, ties), bootstrap)
     if samples.task.classes:
         for i, level in enumerate(samples.task.levels):
             answers = answers_of(samples.labelled, i)
-            found |= _over_labels(level.key, level.title, answers, samples.patients, bootstrap)
+            macro = dict(_macro(level, answers, samples.patients, bootstrap))
+            micro = averages.micro(answers, samples.patients, bootstrap)
+            found |= macro
+            for name, estimate in micro.items():
+                text = f"{level.title}: {MICRO.format(*_words(name))}"
+                found[f"{level.key}/micro_{name}"] = Metric(estimate, text, macro[f"{level.key}/{name}"].labels)
     return found | _of_completions(samples, bootstrap)
+
+
+def _means(samples: Samples, rows: Iterable[tuple[str, str, np.ndarray]], bootstrap: Bootstrap) -> dict[str, Metric]:
+    """The means over cases of what rows have: name, definition, a value per case."""
+    names, texts, values = zip(*rows, strict=True)
+    estimates = means(np.column_stack(values), samples.patients, bootstrap)
+    return dict(zip(names, map(Metric, estimates, texts), strict=True))
 
 
 def answers_of(labelled: Labelled, level: int) -> Answers:
@@ -98,17 +103,10 @@ def _votes(samples: Samples, ties: str) -> Iterator[tuple[str, str, np.ndarray]]
         )
 
 
-def _over_labels(
-    level: str, title: str, answers: Answers, patients: np.ndarray, bootstrap: Bootstrap
-) -> Iterator[tuple[str, Metric]]:
-    macro = averages.macro(answers, patients, bootstrap)
-    for name, (estimate, labels) in macro.items():
-        measure, over = _words(name)
-        yield f"{level}/{name}", Metric(estimate, f"{title}: {MACRO.format(measure, over)}", labels)
-    for name, estimate in averages.micro(answers, patients, bootstrap).items():
-        measure, over = _words(name)
-        text = f"{title}: {MICRO.format(measure, over)}"
-        yield f"{level}/micro_{name}", Metric(estimate, text, macro[name][1])
+def _macro(level: Level, answers: Answers, patients: np.ndarray, bootstrap: Bootstrap) -> Iterator[tuple[str, Metric]]:
+    for name, (estimate, labels) in averages.macro(answers, patients, bootstrap).items():
+        text = f"{level.title}: {MACRO.format(*_words(name))}"
+        yield f"{level.key}/{name}", Metric(estimate, text, labels)
 
 
 def _words(name: str) -> tuple[str, str]:
@@ -118,8 +116,11 @@ def _words(name: str) -> tuple[str, str]:
 
 def _of_completions(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]:
     """Rates and lengths over all completions."""
-    columns, task = _columns(samples), samples.task
-    words = {"valid": task.valid, "labels": len(samples.labelled.names[-1]) - 1}
+    task, level, names = samples.task, samples.task.levels[-1], samples.labelled.names[-1]
+    # `rest` marks answers in the class of those outside the label file.
+    rest = samples.said[:, :, -1] == names.index(level.rest) if level.rest else np.zeros(samples.said.shape[:2])
+    columns = samples.numbers | {"rest": rest}
+    words = {"valid": task.valid, "labels": len(names) - 1}
     asked = measures(task)[:-1]  # the words of a reasoning are a ratio: not every completion has one
     table = np.column_stack([(of.value(columns) if of.value else columns[of.name]).mean(axis=1) for of in asked])
     found = dict(zip(asked, means(table, samples.patients, bootstrap), strict=True))
@@ -128,13 +129,6 @@ def _of_completions(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]
         columns[REASONING.name].sum(axis=1, keepdims=True), has_words, samples.patients, bootstrap
     )
     return {of.name: Metric(estimate, of.definition.format(**words)) for of, estimate in found.items()}
-
-
-def _columns(samples: Samples) -> Mapping[str, np.ndarray]:
-    """What is known of every completion; `rest` marks answers in the class of those outside the label file."""
-    level, names = samples.task.levels[-1], samples.labelled.names[-1]
-    rest = samples.said[:, :, -1] == names.index(level.rest) if level.rest else np.zeros(samples.said.shape[:2])
-    return samples.numbers | {"rest": rest}
 
 
 def lengths(samples: Samples) -> dict[str, dict[str, float]]:
@@ -161,32 +155,29 @@ def groups(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> 
             grouped[group.key] = _classes(samples, task.level(group.key), bootstrap)
         else:
             of = {gold: group.of(gold) for gold in set(golds)}
-            columns = np.column_stack([found[name].estimate.cases for name in names])
-            grouped[group.key] = _grouped(columns, names, [of[gold] for gold in golds], samples.patients, bootstrap)
+            values = {name: found[name].estimate.cases for name in names}
+            grouped[group.key] = _grouped(values, [of[gold] for gold in golds], samples.patients, bootstrap)
     return grouped
 
 
 def _grouped(
-    columns: np.ndarray, names: list[str], of: list[str], patients: np.ndarray, bootstrap: Bootstrap
+    values: dict[str, np.ndarray], of: list[str], patients: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    from scipy.sparse import csr_matrix, hstack
+    from scipy.sparse import csr_array
 
     known, group, sizes = np.unique(of, return_inverse=True, return_counts=True)
-    cases, width = columns.shape
-    rows, places = np.repeat(np.arange(cases), width), group[:, None] * width + np.arange(width)
-    above = csr_matrix((columns.ravel(), (rows, places.ravel())), shape=(cases, len(known) * width))
-    below = csr_matrix((np.ones(cases), (np.arange(cases), group)), shape=(cases, len(known)))
-    totals = bootstrap.totals(hstack([above, below], format="csr"), patients)
-    drawn = divide(totals[:, : len(known) * width], np.repeat(totals[:, len(known) * width :], width, axis=1))
-    low, high = percentiles(drawn).reshape(2, len(known), width)
-    values = np.asarray(above.sum(axis=0)).reshape(len(known), width) / sizes[:, None]
+    columns, width = np.column_stack(list(values.values())), len(values)
+    # A column of the sparse tables for every metric of every group; a case has entries in those of its own.
+    entries = np.repeat(np.arange(len(of)), width), (group[:, None] * width + np.arange(width)).ravel()
+    above, below = (
+        csr_array((data.ravel(), entries), shape=(len(of), len(known) * width))
+        for data in (columns, np.ones(columns.shape))
+    )
+    cells = [estimate.cell() for estimate in ratios(above, below, patients, bootstrap)]
     return {
         str(known[i]): {
             "cases": int(sizes[i]),
-            "metrics": {
-                name: {"value": float(values[i, k]), "interval": [float(low[i, k]), float(high[i, k])]}
-                for k, name in enumerate(names)
-            },
+            "metrics": dict(zip(values, cells[i * width : (i + 1) * width], strict=True)),
         }
         for i in np.argsort(-sizes, kind="stable")
     }
@@ -196,7 +187,7 @@ def _classes(samples: Samples, level: int, bootstrap: Bootstrap) -> dict[str, An
     answers, names = answers_of(samples.labelled, level), samples.labelled.names[level]
     rows = {}
     for at, estimates, support, said in averages.by_class(answers, samples.patients, bootstrap):
-        cells = {name: {"value": e.value, "interval": e.interval()} for name, e in estimates.items()}
+        cells = {name: estimate.cell() for name, estimate in estimates.items()}
         rows[names[at]] = {"cases": support, "predicted": said / samples.n, "metrics": cells}
     return dict(sorted(rows.items(), key=lambda row: natural(row[0])))
 
@@ -212,25 +203,20 @@ def published(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]:
     if theirs is None:
         return {}
     golds = samples.cases["ground_truth"].to_pylist()
-    labelled, found = label(theirs.levels, samples.published, golds, samples.scope), {}
+    labelled = label(theirs.levels, samples.published, golds, samples.scope)
     if samples.task.classes:
-        for i, level in enumerate(theirs.levels):
-            macro = averages.macro(answers_of(labelled, i), samples.patients, bootstrap)
-            for name in MEASURES:
-                estimate, labels = macro[name]
-                text = f"{level.title}: {MACRO.format(*_words(name))}{theirs.rule}"
-                found[f"{level.key}/{name}"] = Metric(estimate, text, labels)
-        return found
+        return {
+            name: replace(metric, definition=metric.definition + theirs.rule)
+            for i, level in enumerate(theirs.levels)
+            for name, metric in _macro(level, answers_of(labelled, i), samples.patients, bootstrap)
+            if name.partition("/")[2] in MEASURES
+        }
     key, said, gold = theirs.levels[0].key, labelled.said[:, :, 0], labelled.gold[:, 0]
     right = said == gold[:, None]
-    values = {
-        f"{key}/pass@1": (metrics.pass_at_k(right, 1), f"mean over {n} samples"),
-        f"{key}/pass@{n}": (metrics.pass_at_k(right, n), f"any of {n} samples"),
-        f"{key}/maj@{n}": (
-            metrics.majority(said, gold, "first"),
-            f"the most frequent text of {n}, valid or not; a tie goes to what was said first",
-        ),
-    }
-    estimates = means(np.column_stack([value for value, _ in values.values()]), samples.patients, bootstrap)
-    rows = zip(values.items(), estimates, strict=True)
-    return {name: Metric(estimate, f"{theirs.rule}; {text}") for (name, (_, text)), estimate in rows}
+    most = f"the most frequent text of {n}, valid or not; a tie goes to what was said first"
+    rows = (
+        (f"{key}/pass@1", f"{theirs.rule}; mean over {n} samples", metrics.pass_at_k(right, 1)),
+        (f"{key}/pass@{n}", f"{theirs.rule}; any of {n} samples", metrics.pass_at_k(right, n)),
+        (f"{key}/maj@{n}", f"{theirs.rule}; {most}", metrics.majority(said, gold, "first")),
+    )
+    return _means(samples, rows, bootstrap)

@@ -16,7 +16,6 @@ import numpy as np
 from common.commands import UserError, existing
 from common.files import whole_file
 from data_prep import parquet
-from eval.generation import parts
 from eval.scoring.samples import Samples
 from reward_fns.answers import parse
 
@@ -38,7 +37,7 @@ def write(samples: Samples, kinds: np.ndarray, path: Path, cases: int, seed: int
     if not len(places):
         raise UserError(f"{samples.folder} has no completion in the right format, so nothing to review")
     index = samples.cases["index"].to_numpy()
-    said = _completions(samples, {int(index[i]) for i in places})
+    said = samples.completions({int(index[i]) for i in places})
     with whole_file(path) as made, made.open("w", newline="", encoding="utf-8-sig") as file:
         rows = csv.writer(file)
         rows.writerow([*COLUMNS, *(["note"] if notes else [])])
@@ -51,15 +50,6 @@ def write(samples: Samples, kinds: np.ndarray, path: Path, cases: int, seed: int
             rows.writerow(map(cell, row))
     print(WARNING.format(path, "clinical notes" if notes else "reasonings about patients"), file=sys.stderr)
     return f"{path}: {len(places)} cases; fill in {' and '.join(RATINGS)}, 1 (worst) to 5"
-
-
-def _completions(samples: Samples, wanted: set[int]) -> dict[int, list[str]]:
-    found = {}
-    for _, table in parts.read(samples.folder, samples.run["settings"], ["index", "completions"]):
-        for row in table.to_pylist():
-            if row["index"] in wanted:
-                found[row["index"]] = row["completions"]
-    return found
 
 
 def _notes(samples: Samples) -> dict[int, str]:

@@ -6,12 +6,14 @@ samples = read_samples(Path("runs/test"))  # the same from per_sample.parquet; e
 """
 
 import json
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -26,7 +28,6 @@ from reward_fns.task import TASKS, Scope, Score, Task
 PER_SAMPLE = "per_sample.parquet"
 CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
 AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
-_GENERATED = ("n_tokens", "truncated")
 _WHOLE = ("n_tokens", "reasoning_words")
 
 
@@ -62,6 +63,30 @@ class Samples:
     def patients(self) -> Array:
         return self.cases["subject_id"].to_numpy()
 
+    def same_cases(self, other: "Samples") -> bool:
+        """Whether two runs can stand beside each other case by case."""
+        return self.task is other.task and self.cases.equals(other.cases)
+
+    def completions(self, wanted: Set[int]) -> dict[int, list[str]]:
+        """What was generated for these cases, by their index."""
+        found = {
+            index: completions
+            for _, table in parts.read(self.folder, self.run["settings"], ["index", "completions"])
+            for index, completions in zip(table["index"].to_pylist(), table["completions"].to_pylist(), strict=True)
+            if index in wanted
+        }
+        if missing := wanted - found.keys():
+            raise UserError(f"{self.folder} lacks the completions of case {min(missing)}; restore its parts")
+        return found
+
+
+def named(argument: str) -> tuple[str, Path]:
+    """The folder of an argument [NAME=]DIR, and its name: the folder's own where none is said."""
+    name, equals, folder = argument.partition("=")
+    if equals and name and not Path(argument).exists():
+        return name, Path(folder)
+    return Path(argument).resolve().name, Path(argument)
+
 
 def score_folder(folder: Path, **files: str | None) -> Samples:
     """Read, check and score a finished folder, one part at a time; `files` are those of eval.scoring.labels."""
@@ -77,30 +102,30 @@ def score_folder(folder: Path, **files: str | None) -> Samples:
     task, scope, tables, rows = None, Scope(), [], []
     count = len(parts.paths(folder))
     for path, table in tqdm(parts.read(folder, settings), "scoring", count, leave=False, unit=" parts", mininterval=1):
-        if task is None:
-            task = _task(path, table, task)
-            scope = scope_of(task, folder, settings, files)
-        _task(path, table, task)
-        _check(path, table, task, settings["sampling"]["n"], scope)
+        before, task = task, _task(path, table, task)
+        scope = scope if before else scope_of(task, folder, settings, files)
+        _check(path, table, settings["sampling"]["n"])
         rows += _scored(path, table, task, scope)
-        tables.append(table.select([*CASE, "n_tokens", "finish_reason"]))
+        tables.append(table.select(CASE))
     if task is None:
         raise UserError(f"{folder} holds no case; generate from a data file with rows")
-    table = pa.concat_tables(tables).replace_schema_metadata(None)
-    order = np.argsort(table["index"].to_numpy())
-    table, rows = table.take(order), [rows[i] for i in order]
-    numbers = {
-        name: np.array([[sample[name] for sample in row] for row in rows], dtype=np.float64)
-        for name in (*task.flags, *task.numbers)
-    }
-    numbers["n_tokens"] = np.array(table["n_tokens"].to_pylist(), dtype=np.float64)
-    reasons = table["finish_reason"].to_pylist()
-    numbers["truncated"] = np.array([[reason == "length" for reason in row] for row in reasons], dtype=np.float64)
-    pred, published = ([[sample[name] for sample in row] for row in rows] for name in ("pred", "published"))
-    golds = table["ground_truth"].to_pylist()
+    cases = pa.concat_tables(tables).replace_schema_metadata(None)
+    order = np.argsort(cases["index"].to_numpy())
+    cases, rows = cases.take(order), [rows[i] for i in order]
+
+    def of_samples(name: str) -> list[list[Any]]:
+        return [[sample[name] for sample in row] for row in rows]
+
+    numbers = {name: np.array(of_samples(name), dtype=float) for name in _numbers(task)}
+    pred, golds = of_samples("pred"), cases["ground_truth"].to_pylist()
     check_golds(task, golds, scope)
     labelled = label(task.levels, pred, golds, scope)
-    return Samples(folder, run, task, table.select(CASE), pred, numbers, labelled, scope, published)
+    return Samples(folder, run, task, cases, pred, numbers, labelled, scope, of_samples("published"))
+
+
+def _numbers(task: Task) -> tuple[str, ...]:
+    """The numbers of every sample."""
+    return (*task.flags, *task.numbers, "n_tokens", "truncated")
 
 
 def _task(path: Path, table: pa.Table, before: Task | None) -> Task:
@@ -111,43 +136,41 @@ def _task(path: Path, table: pa.Table, before: Task | None) -> Task:
     return known[0]
 
 
-def _check(path: Path, table: pa.Table, task: Task, n: int, scope: Scope) -> None:
-    import pyarrow.compute as pc
-
-    index = table["index"].to_pylist()
+def _check(path: Path, table: pa.Table, n: int) -> None:
     for name in ("completions", "n_tokens", "finish_reason"):
-        sizes = pc.fill_null(pc.list_value_length(table[name]), 0).to_pylist()
-        short = next((case for case, size in zip(index, sizes, strict=True) if size != n), None)
-        if short is not None:
-            raise UserError(f"{path}: case {short} does not have {n} samples; {parts.REMEDY}")
+        short = table.filter(pc.not_equal(pc.fill_null(pc.list_value_length(table[name]), 0), n))
+        if short.num_rows:
+            raise UserError(f"{path}: case {short['index'][0].as_py()} does not have {n} samples; {parts.REMEDY}")
         if pc.list_flatten(table[name]).null_count:
             raise UserError(f"{path} has empty places in {name}; {parts.REMEDY}")
-    check_gold = task.module().check_gold
-    for case, gold in zip(index, table["ground_truth"].to_pylist(), strict=True):
+
+
+def _scored(path: Path, table: pa.Table, task: Task, scope: Scope) -> list[list[dict[str, Any]]]:
+    rows, check_gold, reward = [], task.module().check_gold, task.scorer(**scope.options)
+    names = ("index", "ground_truth", "completions", "n_tokens", "finish_reason")
+    for case, gold, *samples in zip(*(table[name].to_pylist() for name in names), strict=True):
         try:
             check_gold(gold, **scope.files)
         except ValueError as error:
             raise UserError(f"{path}: case {case}: {error}; prepare the data of {task.source} again") from error
-
-
-def _scored(path: Path, table: pa.Table, task: Task, scope: Scope) -> list[list[dict[str, Any]]]:
-    columns = (table[name].to_pylist() for name in ("index", "ground_truth", "completions"))
-    rows, reward = [], task.scorer(**scope.options)
-    for index, gold, completions in zip(*columns, strict=True):
-        rows.append([_score(task, reward(text, gold), text, gold, scope) for text in completions])
-        if any(sample["reward_error"] for sample in rows[-1]):
-            raise UserError(f"{path}: case {index} has a completion that the reward cannot score; report it")
+        row = []
+        for text, tokens, reason in zip(*samples, strict=True):
+            scored = reward(text, gold)
+            if scored["reward_error"]:
+                raise UserError(f"{path}: case {case} has a completion that the reward cannot score; report it")
+            made = {"n_tokens": tokens, "truncated": reason == "length"}
+            row.append(_read(task, scored, text, gold, scope) | made)
+        rows.append(row)
     return rows
 
 
-def _score(task: Task, scored: Score, completion: str, gold: str, scope: Scope) -> dict[str, Any]:
+def _read(task: Task, scored: Score, completion: str, gold: str, scope: Scope) -> dict[str, Any]:
     """Flags and numbers of a completion, its answer, and the answer that the published parser reads."""
     found = parse(completion, task.tag, scope.prefill)
     return {
         **task.read(scored, gold, scope),
         "pred": scored["pred"],
         "reward": scored["score"],
-        "reward_error": scored["reward_error"],
         "reasoning_words": float(len(found.reasoning.split())),
         "published": task.published.read(completion, found, scope) if task.published else "",
     }
@@ -157,12 +180,12 @@ def write_samples(samples: Samples) -> None:
     """Write per_sample.parquet beside the generations: one row per case, with lists over its samples."""
     task, labelled = samples.task, samples.labelled
     table = samples.cases.append_column("pred", pa.array(samples.pred, pa.list_(pa.string())))
-    for i, (level, names) in enumerate(zip((of.key for of in task.levels), labelled.names, strict=True)):
+    for i, (level, names) in enumerate(zip(task.levels, labelled.names, strict=True)):
         texts = np.array([*names, None], dtype=object)  # INVALID is the last
-        table = table.append_column(f"gold_{level}", pa.array(texts[labelled.gold[:, i]], pa.string()))
+        table = table.append_column(f"gold_{level.key}", pa.array(texts[labelled.gold[:, i]], pa.string()))
         said = pa.array(texts[labelled.said[:, :, i]].tolist(), pa.list_(pa.string()))
-        table = table.append_column(f"said_{level}", said)
-    for name in (*task.flags, *task.numbers, *_GENERATED):
+        table = table.append_column(f"said_{level.key}", said)
+    for name in _numbers(task):
         of = pa.int32() if name in _WHOLE else pa.float32() if name in task.numbers else pa.int8()
         numbers = samples.numbers[name].astype(of.to_pandas_dtype())
         table = table.append_column(name, pa.array(numbers.tolist(), pa.list_(of)))
@@ -182,9 +205,7 @@ def read_samples(folder: Path) -> Samples:
         table = pq.read_table(path, partitioning=None)
         about = json.loads(table.schema.metadata[b"labels"])
         task = TASKS.of_source(about["task"])
-        numbers = {
-            name: np.array(table[name].to_pylist(), dtype=float) for name in (*task.flags, *task.numbers, *_GENERATED)
-        }
+        numbers = {name: np.array(table[name].to_pylist(), dtype=float) for name in _numbers(task)}
         labelled = _labelled(table, task, about)
         pred = table["pred"].to_pylist()
         return Samples(folder, parts.read_run(folder), task, table.select(CASE), pred, numbers, labelled)
@@ -195,9 +216,9 @@ def read_samples(folder: Path) -> Samples:
 def _labelled(table: pa.Table, task: Task, about: dict[str, Any]) -> Labelled:
     names = tuple(map(tuple, about["names"])) or tuple(level.names or () for level in task.levels)
     said, gold = [], []
-    for level, known in zip((of.key for of in task.levels), names, strict=True):
+    for level, known in zip(task.levels, names, strict=True):
         place = {name: i for i, name in enumerate(known)} | {None: INVALID}
-        said.append([[place[label] for label in row] for row in table[f"said_{level}"].to_pylist()])
-        gold.append([place[label] for label in table[f"gold_{level}"].to_pylist()])
+        said.append([[place[label] for label in row] for row in table[f"said_{level.key}"].to_pylist()])
+        gold.append([place[label] for label in table[f"gold_{level.key}"].to_pylist()])
     in_file = tuple(np.arange(len(known)) < count for known, count in zip(names, about["in_file"], strict=False))
     return Labelled(np.stack(said, axis=2), np.stack(gold, axis=1), names, in_file)

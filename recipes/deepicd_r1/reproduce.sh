@@ -5,6 +5,6 @@
 #   bash recipes/deepicd_r1/reproduce.sh table3/qwen7b_sft_grpo hardware=cpu    # on a laptop, after `make demo`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-PYTHON="${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}"
+source recipes/environment.sh "$@"
 if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
 exec "$PYTHON" -m recipes.reproduce "deepicd_r1/${1#deepicd_r1/}" "${@:2}"

@@ -5,6 +5,6 @@
 #   bash recipes/drg_sapphire/reproduce.sh table1/strict hardware=cpu    # on a laptop, after `make demo`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-PYTHON="${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}"
+source recipes/environment.sh "$@"
 if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
 exec "$PYTHON" -m recipes.reproduce "drg_sapphire/${1#drg_sapphire/}" "${@:2}"

@@ -41,8 +41,7 @@ else
   launcher=(-m accelerate.commands.accelerate_cli launch --config_file recipes/accelerate/fsdp2_x4.yaml)
 fi
 export DATA_DIR RUNS_DIR MODEL_PATH
-PYTHON="${PYTHON:-$([[ -x .venv/bin/python ]] && echo .venv/bin/python || echo python)}"
-export PYTHON
+source recipes/environment.sh "${options[@]}"
 
 say() { printf '%s\n' "$*"; }
 stage() { # stage WHAT DONE COMMAND…: run the command unless DONE exists, which it leaves when it has finished

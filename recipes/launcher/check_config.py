@@ -8,57 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError
+from recipes.launcher.check_features import check_medcode, check_model_options, check_ratio
 from recipes.launcher.compose import base_of, leaves, nearest_key, unresolved, verl_defaults
-from verl_ext.resampling_rules import MANAGER, Settings
-from verl_ext.trainer import KL_SCHEDULES
 
-# Keys that verl's YAML does not hold and somebody reads all the same. Of these, exactly:
-ADDED_KEYS = {
-    **dict.fromkeys(("places.data", "places.model"), "this repository: where a run reads"),
-    **dict.fromkeys(
-        [f"study.{key}" for key in ("sft", "rl", "model", "variant", "start", "phase", "response_length")],
-        "this repository: what rows and grids choose",
-    ),
-    **dict.fromkeys(
-        [f"trainer.v1.medcode.{key}" for key in ("kl_schedule", "max_reward_error", "outcomes", "poll_seconds")],
-        "verl_ext.trainer",
-    ),
-    **dict.fromkeys(
-        [
-            f"actor_rollout_ref.{role}.fsdp_config.mixed_precision.{key}"
-            for role in ("actor", "ref")
-            for key in ("param_dtype", "reduce_dtype", "buffer_dtype")
-        ],
-        "verl's FSDPEngineConfig",
-    ),
-    "actor_rollout_ref.rollout.agent.agent_loop_manager_class": "verl's AgentLoopConfig",
-    "actor_rollout_ref.rollout.enable_sleep_mode": "verl's RolloutConfig",
-    **dict.fromkeys(
-        [f"ray_kwargs.ray_init.{key}" for key in ("address", "num_gpus", "include_dashboard", "namespace")], "ray.init"
-    ),
-}
-# … and of these, whatever stands below them:
-OPEN_KEYS = {
-    "reward.custom_reward_function.reward_kwargs": "the reward's options",
-    "actor_rollout_ref.rollout.custom.resampling": "verl_ext.resampling, which checks them itself",
-    "actor_rollout_ref.model.override_config": "transformers' model configuration",
-    "actor_rollout_ref.rollout.engine_kwargs": "vLLM's engine arguments",
-    "data.apply_chat_template_kwargs": "the tokenizer's chat template",
-    "ray_kwargs.ray_init.runtime_env": "Ray",
-}
-# Keys that verl 0.9.1 accepts and ignores, and what works in their place.
-DEAD_KEYS = {
-    "custom_reward_function": "reward.custom_reward_function",
-    "reward_model": "reward.reward_model",
-    "actor_rollout_ref.actor.grad_clip": "actor_rollout_ref.actor.optim.clip_grad",
-    "data.truncation": "data preparation, which cuts notes to --max-prompt-tokens",
-}
-
-
+KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
 MICRO_BATCHES = (
     "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
     "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu",
@@ -74,10 +32,10 @@ def check_keys(recipe: str, config: DictConfig) -> None:
         key = ".".join(path)
         if any("." in part for part in path):
             raise UserError(f"{recipe}: the key {key} is written with dots in a YAML, where it means nothing; nest it")
-        beneath = any(key == opened or key.startswith(f"{opened}.") for opened in OPEN_KEYS)
-        if not (path in sections or key in ADDED_KEYS or beneath):
-            raise UserError(f"{recipe}: verl has no key {key}{nearest_key(key, ADDED_KEYS)}")
-        for dead, alive in DEAD_KEYS.items():
+        beneath = any(key == opened or key.startswith(f"{opened}.") for opened in KEYS["open"])
+        if not (path in sections or key in KEYS["added"] or beneath):
+            raise UserError(f"{recipe}: verl has no key {key}{nearest_key(key, KEYS['added'])}")
+        for dead, alive in KEYS["dead"].items():
             if (key == dead or key.startswith(f"{dead}.")) and value != known.get(path):
                 raise UserError(f"{recipe}: verl accepts {key} and ignores it; use {alive}")
 
@@ -111,28 +69,6 @@ def check_values(recipe: str, config: DictConfig) -> None:
             )
 
 
-def check_medcode(recipe: str, config: DictConfig) -> None:
-    """The settings of verl_ext, and what must agree with them."""
-    settings = OmegaConf.select(config, "trainer.v1.medcode") or {}
-    schedule = settings.get("kl_schedule", "constant")
-    if schedule not in KL_SCHEDULES:
-        raise UserError(f"{recipe}: trainer.v1.medcode.kl_schedule is {schedule!r}, not {' or '.join(KL_SCHEDULES)}")
-    if schedule != "constant" and not config.actor_rollout_ref.actor.use_kl_loss:
-        raise UserError(f"{recipe}: kl_schedule {schedule} changes a KL that actor.use_kl_loss switches off")
-    manager = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.agent_loop_manager_class")
-    resampling = OmegaConf.select(config, "actor_rollout_ref.rollout.custom.resampling")
-    if (resampling is None) != (manager != MANAGER):
-        raise UserError(
-            f"{recipe}: resampling needs both rollout.custom.resampling and "
-            f"rollout.agent.agent_loop_manager_class {MANAGER}"
-        )
-    if resampling is not None:
-        try:
-            Settings.read(resampling)
-        except ValueError as error:
-            raise UserError(f"{recipe}: {error}") from error
-
-
 def check_prefill(recipe: str, config: DictConfig) -> None:
     """The reward puts back before a completion what the prompt already began for it."""
     given = OmegaConf.select(config, "data.apply_chat_template_kwargs.prefill") or ""
@@ -147,9 +83,10 @@ def check_prefill(recipe: str, config: DictConfig) -> None:
 
 
 def check_difference(recipe: str, config: DictConfig) -> None:
-    """A row does something that its base does not."""
-    if unresolved(config) == unresolved(base_of(recipe)):
-        raise UserError(f"{recipe}: composes to the same as its _base.yaml; give it a delta or remove it")
+    """A recipe does something that what it builds on does not."""
+    name, base = base_of(recipe)
+    if unresolved(config) == unresolved(base):
+        raise UserError(f"{recipe}: composes to the same as its {name}.yaml; give it a delta or remove it")
 
 
 def load_reward(recipe: str, config: DictConfig) -> tuple[ModuleType, Callable[..., Any], dict[str, Any]]:
@@ -196,7 +133,7 @@ def check_recipe(recipe: str, config: DictConfig) -> None:
     """What is wrong with a recipe on any machine."""
     check_keys(recipe, config)
     try:
-        for check in (check_values, check_medcode, check_prefill, check_reward):
+        for check in (check_values, check_medcode, check_ratio, check_model_options, check_prefill, check_reward):
             check(recipe, config)
     except OmegaConfBaseException as error:
         raise UserError(f"{recipe}: {' '.join(str(error).split())[:300]}") from error

@@ -3,14 +3,17 @@
 config = compose("drg_sapphire/strict", ["hardware=cpu"])
 """
 
+import copy
 import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from hydra import compose as hydra_compose
@@ -22,21 +25,25 @@ from omegaconf.errors import OmegaConfBaseException
 from common.commands import UserError
 
 RECIPES = Path(__file__).resolve().parent.parent
+OWN = "own"  # the folder of recipes that are no paper's
 GROUPS = ("hardware", "model", "sft_share")  # folders of which a launch picks one file: hardware=cpu
+HEAD = "# @package _global_"
+_load = OmegaConf.load
 
 
 def recipes() -> list[str]:
-    """Names of all recipes that can be run, as the launcher takes them."""
-    files = (path for base in RECIPES.glob("*/_base.yaml") for path in base.parent.glob("*.yaml") if path != base)
+    """Names of all recipes that can be run, as the launcher takes them: those of the papers and the user's own."""
+    folders = {RECIPES / OWN, *(base.parent for base in RECIPES.glob("*/_base.yaml"))}
+    files = (path for folder in folders for path in folder.glob("[!_]*.yaml") if path.name != "paper.yaml")
     return sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in files)
 
 
-def recipe_file(recipe: str) -> Path:
-    """The YAML of a recipe, or a sentence with the names that come near."""
+def recipe_name(recipe: str) -> str:
+    """The recipe as `recipes` calls it, or a sentence with the names that come near."""
     name = recipe.removeprefix("recipes/").removesuffix(".yaml")
     if name not in recipes():
         raise UserError(f"there is no recipe {recipe!r}{_near(name, recipes())}")
-    return RECIPES / f"{name}.yaml"
+    return name
 
 
 def split_launch_options(arguments: Iterable[str]) -> tuple[dict[str, str], list[str]]:
@@ -48,7 +55,7 @@ def split_launch_options(arguments: Iterable[str]) -> tuple[dict[str, str], list
             options[key] = value
         else:
             overrides.append(argument)
-    if not re.fullmatch(r"[\w.-]{1,80}", options.get("name", "run")) or options.get("name", "run").startswith("."):
+    if not re.fullmatch(r"[\w-][\w.-]{0,79}", options.get("name", "run")):
         raise UserError(f"name={options['name']} is no name for a folder: use letters, digits, '-', '_' and '.'")
     if options.get("fresh", "1") not in ("0", "1"):
         raise UserError(f"fresh={options['fresh']} is neither 0 nor 1")
@@ -62,9 +69,11 @@ def quoted(overrides: Iterable[str]) -> list[str]:
 
 
 def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
-    """The composed configuration of a recipe; a faulty override is a sentence that names it."""
-    name = str(recipe_file(recipe).relative_to(RECIPES).with_suffix(""))
-    overrides = list(overrides)
+    """The composed configuration of a recipe; a faulty override or YAML is a sentence that names it."""
+    name, overrides = recipe_name(recipe), list(overrides)
+    lines = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    if HEAD not in takewhile(lambda line: not line or line.startswith("#"), lines):
+        raise UserError(f"recipes/{name}.yaml must begin with the line `{HEAD}`, or nobody reads its keys")
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UserError(f"{override!r} is no override: write key=value")
@@ -72,19 +81,22 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
         if group in GROUPS and choice not in _choices(group):
             raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
     try:
-        return _compose(name, quoted(overrides))
+        config = _compose(name, quoted(overrides))
     except yaml.YAMLError as error:
         raise UserError(
             f"recipes/{name}.yaml, or what it builds on, is no YAML: {' '.join(str(error).split())}"
         ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(name, overrides, error)) from error
+    if "trainer" not in config:
+        raise UserError(f"recipes/{name}.yaml builds on no recipe: begin its `defaults` with one, /drg_sapphire/_base")
+    return config
 
 
 @cache
 def verl_defaults() -> DictConfig:
     """What verl itself composes: every key that it knows, with its default."""
-    return _compose("ppo_trainer", [], folder=verl_config_dir())
+    return _hydra("ppo_trainer", [], _loaded, verl_config_dir())
 
 
 def leaves(config: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -108,23 +120,65 @@ def nearest_key(key: str, others: Iterable[str] = ()) -> str:
     return _near(key, [*(".".join(path) for path, _ in leaves(unresolved(verl_defaults()))), *others])
 
 
+def base_of(recipe: str) -> tuple[str, DictConfig]:
+    """What a recipe builds on, the first of its `defaults`: its name, and composed."""
+    defaults = OmegaConf.load(RECIPES / f"{recipe}.yaml").defaults
+    path = Path(f"/{recipe}").parent / str(defaults[0]).partition("@")[0]
+    return path.name, _composed_base(str(path)[1:])
+
+
 @cache
-def base_of(recipe: str) -> DictConfig:
-    """The composed `_base.yaml` beside a recipe."""
-    return _compose(f"{recipe_file(recipe).parent.name}/_base", [])
+def _composed_base(name: str) -> DictConfig:
+    return _compose(name, [])
 
 
+@cache
 def verl_config_dir() -> Path:
     """Where verl keeps its YAML; found without importing verl, which takes long."""
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("verl is not installed in this environment; run `make` to set it up")
-    return Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
+    return (Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config").resolve()
 
 
-def _compose(name: str, overrides: list[str], folder: Path = RECIPES) -> DictConfig:
-    with initialize_config_dir(config_dir=str(folder.resolve()), version_base=None, job_name="recipe"):
+def _compose(name: str, overrides: list[str]) -> DictConfig:
+    """What Hydra composes, which is quicker from verl's part as one file: it fits unless more of verl's is chosen."""
+    try:
+        verl_defaults()  # Hydra cannot compose while it composes
+        return _hydra(name, overrides, _loaded_whole)
+    except (HydraException, OmegaConfBaseException, FileExistsError):
+        return _hydra(name, overrides, _loaded)
+
+
+def _hydra(name: str, overrides: list[str], load: Callable[[Any], Any], folder: Path = RECIPES) -> DictConfig:
+    with (
+        initialize_config_dir(config_dir=str(folder.resolve()), version_base=None, job_name="recipe"),
+        patch.object(OmegaConf, "load", load),
+    ):
         return hydra_compose(name, overrides=[*overrides, f"hydra.searchpath=[file://{verl_config_dir()}]"])
+
+
+def _loaded_whole(file: Any) -> Any:
+    """A YAML for Hydra; verl's ppo_trainer as it is composed, and none of the thirty that it is composed of."""
+    if not Path(file.name).is_relative_to(verl_config_dir()):
+        return _loaded(file)
+    if Path(file.name).name != "ppo_trainer.yaml":
+        raise FileExistsError
+    config = copy.deepcopy(verl_defaults())
+    OmegaConf.set_struct(config, None)
+    return config
+
+
+def _loaded(file: Any) -> Any:
+    """A YAML for Hydra: parsed once, and a copy each time."""
+    stat = os.fstat(file.fileno())
+    return copy.deepcopy(_parsed(file.name, (stat.st_ino, stat.st_mtime_ns, stat.st_size)))
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: str, version: tuple[int, ...]) -> Any:
+    with patch("yaml.SafeLoader", getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        return _load(path)
 
 
 def _choices(group: str) -> list[str]:

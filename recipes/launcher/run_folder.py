@@ -10,15 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
-from common.record import commit, versions
 from recipes.launcher.compose import compose, unresolved
 
 HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
@@ -36,13 +34,10 @@ class RunFolder:
 
     def __init__(self, recipe: str, overrides: list[str], config: DictConfig, name: str | None) -> None:
         self.recipe, self.overrides, self.config = recipe, overrides, config
-        self.print = fingerprint(recipe, overrides)
         # hardware=cpu shrinks what is trained, so its runs never share a folder with those of a GPU
-        small = "cpu-" if config.trainer.device == "cpu" else ""
-        self.print = small + self.print
+        self.print = ("cpu-" if config.trainer.device == "cpu" else "") + fingerprint(recipe, overrides)
         self.path = Path(os.environ.get("RUNS_DIR", "runs")) / recipe / (name or self.print)
         self.devices = config.trainer.nnodes * config.trainer.n_gpus_per_node
-        self.metrics = self.path / "metrics.jsonl"
         self.log = self.path / "log.txt"
         self.checkpoints = self.path / "checkpoints"
         self.outcomes = self.path / "outcomes.parquet"  # a parquet folder, one file a step (verl_ext.batches)
@@ -55,7 +50,7 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{self.path} is in use by another launcher; wait for it or choose name=…") from None
-        before = self.read()
+        before = record.read(self.path)
         if fresh:
             for item in self.path.iterdir():
                 if item.name != ".lock":
@@ -86,37 +81,25 @@ class RunFolder:
             with whole_file(tracker) as file:
                 file.write_text(str(max(whole)))
 
-    def read(self) -> dict[str, Any]:
-        """run.json, or nothing for a new folder."""
-        file = self.path / "run.json"
-        return json.loads(file.read_text()) if file.exists() else {}
-
     def begin(self) -> None:
         """Write what is run: config.yaml and run.json."""
         with whole_file(self.path / "config.yaml") as file:
             file.write_text(OmegaConf.to_yaml(self.config, resolve=True))
         data = self.config.data
-        self.update(
+        record.write(
+            self.path,
             recipe=self.recipe,
             name=self.path.name,
             overrides=self.overrides,
             fingerprint=self.print,
-            command=f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}",
-            commit=commit(),
-            versions=versions(),
+            **record.made(f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}"),
             hardware=_hardware(self.config),
             devices=self.devices,
             data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
             model=str(self.config.actor_rollout_ref.model.path),
             total_steps=total_steps(self.config),
             status="running",
-            started=_now(),
         )
-
-    def update(self, **fields: Any) -> None:
-        """Change fields of run.json."""
-        with whole_file(self.path / "run.json") as file:
-            file.write_text(json.dumps({**self.read(), **fields}, indent=2) + "\n")
 
     def end(self, status: str, exit_status: int, cause: str | None) -> None:
         """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers."""
@@ -127,7 +110,7 @@ class RunFolder:
             with whole_file(self.path / "hf_model") as link:
                 link.unlink()
                 link.symlink_to(os.path.relpath(exports[-1], self.path))
-        self.update(status=status, exit_status=exit_status, cause=cause, ended=_now())
+        record.write(self.path, status=status, exit_status=exit_status, cause=cause, ended=record.now())
 
 
 def total_steps(config: DictConfig) -> int:
@@ -145,7 +128,3 @@ def _hardware(config: DictConfig) -> str:
     asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     gpu = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines() if shutil.which(asked[0]) else []
     return f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {gpu[0] if gpu else sys.platform}"
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -4,23 +4,22 @@ for stage in stages(row_of("table1/remove_hard")):
     print(stage.what, stage.command)
 """
 
-import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from common.commands import UserError
+from common import record
+from common.papers import Row, paper_rows, papers
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
-from recipes.launcher.paper_check import Row, paper_rows, read_settings
+from recipes.launcher.paper_check import read_settings
 
-TASKS = {"drg_sapphire": "drg", "deepicd_r1": "icd"}
-SPLITS = {"drg": "published", "icd": "stratified"}  # those of the papers
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
 
@@ -40,20 +39,7 @@ class Stage(NamedTuple):
         """Whether it has finished: a GRPO run says so in its run.json, the other outputs appear whole."""
         if not self.done.exists():
             return False
-        record = json.loads(self.done.read_text()) if self.done.name == "run.json" else {}
-        return record.get("status", "finished") == "finished"
-
-
-class Places(NamedTuple):
-    """Where the stages read and write."""
-
-    data: Path
-    runs: Path
-
-    @classmethod
-    def of_environment(cls, hardware: str | None) -> "Places":
-        data = os.environ.get("DATA_DIR") or ("outputs/demo/data" if hardware == "cpu" else "data")
-        return cls(Path(data), Path(os.environ.get("RUNS_DIR") or "runs"))
+        return self.done.name != record.NAME or record.read(self.done.parent).get("status", "finished") == "finished"
 
 
 def hardware_of(options: Iterable[str]) -> str | None:
@@ -61,150 +47,120 @@ def hardware_of(options: Iterable[str]) -> str | None:
     return next((option.partition("=")[2] for option in reversed([*options]) if option.startswith("hardware=")), None)
 
 
-def run_name(row: Row) -> str:
-    """The name of a row's run folder."""
-    return row.id.removeprefix(f"{row.paper}/").replace("/", "-")
-
-
-def check_files(row: Row) -> None:
-    """The SFT and evaluation YAML that a row names are there."""
-    folder = RECIPES / row.paper
-    for kind, name in (("sft", row.sft), ("eval", row.eval)):
-        if name and not (folder / kind / f"{name}.yaml").is_file():
-            raise UserError(f"{row.id}: recipes/{row.paper}/{kind}/{name}.yaml does not exist; mend paper_values.yaml")
-    for other in filter(None, (row.after, row.teacher)):
-        if other not in paper_rows():
-            raise UserError(f"{row.id}: needs {other}, which is no row of paper_values.yaml")
-
-
 def stages(row: Row, options: Iterable[str] = ()) -> list[Stage]:
     """The whole chain of a row: data, traces, SFT, GRPO, generation, scores, comparison."""
-    options = [*row.options, *options]
-    places = Places.of_environment(hardware_of(options))
-    return [*_model(row, options, places), *_evaluation(row, options, places)]
+    chain = _Chain(row, [*row.options, *options])
+    model = [*chain.model()]
+    return [*model, *chain.evaluation(model[-1])]
 
 
-def _model(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
-    task = TASKS[row.paper]
-    yield _data(task, row, places)
-    if row.sft:
-        yield from _sft(row, options, places)
-    if row.after:
-        yield from _curriculum(row, options, places)
-    if row.stages:
-        script, method = row.stages.split()
-        last = places.runs / row.paper / row.recipe_name / f"{run_name(row)}-3" / "run.json"
-        words = ("bash", f"recipes/{row.paper}/{script}", method, f"name={run_name(row)}", *options)
-        yield Stage("three phases of GRPO with hard cases between", words, last)
-    elif row.recipe:
-        if row.sft and hardware_of(options) == "cpu":  # whose profile starts from the demo's model
-            options = [*options, f"places.model={places.runs / row.paper / 'sft' / row.sft}{_variant(row, options)}"]
-        words = (*_judge(row, options), "bash", "recipes/launch.sh", row.recipe, *options, f"name={run_name(row)}")
-        yield Stage("GRPO", words, places.runs / row.recipe / run_name(row) / "run.json")
+class _Chain:
+    """The stages of one row, launched with these options."""
 
+    def __init__(self, row: Row, options: Sequence[str]) -> None:
+        self.row, self.options, self.paper = row, options, papers()[row.paper]
+        self.hardware = hardware_of(options)
+        self.cpu = self.hardware == "cpu"
+        self.data = Path(os.environ.get("DATA_DIR") or ("outputs/demo/data" if self.cpu else "data"))
+        self.runs = Path(os.environ.get("RUNS_DIR") or "runs")
+        self.place = self.runs / row.paper
 
-def _judge(row: Row, options: list[str]) -> tuple[str, ...]:
-    """The judge that a run needs beside it, where none is there yet."""
-    if "JUDGE_URL" in os.environ or not asks_judge(compose(str(row.recipe))):
-        return ()
-    cpu = hardware_of(options) == "cpu"
-    model = os.environ.get("MODEL_PATH", "outputs/demo/sft") if cpu else "meta-llama/Llama-3.1-8B-Instruct"
-    return ("bash", "recipes/judge.sh", os.environ.get("JUDGE_MODEL", model), "--")
+    @cached_property
+    def config(self) -> DictConfig:
+        """The recipe with the row's model and share; for a row without one, another recipe of the paper."""
+        recipe = self.row.recipe or next(row.recipe for row in self.paper.rows.values() if row.recipe)
+        return compose(recipe, [option for option in self.options if option.startswith(("model=", "sft_share="))])
 
+    def model(self) -> Iterator[Stage]:
+        """Data and training; the last stage leaves the model that is evaluated."""
+        row, name = self.row, f"name={self.row.name}"
+        yield self._data()
+        if row.sft:
+            yield from self._sft()
+        if row.after:
+            yield from self._curriculum()
+        if row.stages:
+            script, method = row.stages.split()
+            words = ("bash", f"recipes/{row.paper}/{script}", method, name, *self.options)
+            last = self.runs / str(row.recipe) / f"{row.name}-3" / record.NAME
+            yield Stage("three phases of GRPO with hard cases between", words, last)
+        elif row.recipe:
+            # the profile of a CPU starts from the demo's model
+            start = [f"places.model={self.place / 'sft' / self._sft_name}"] if row.sft and self.cpu else []
+            words = (*self._judge(), "bash", "recipes/launch.sh", row.recipe, *self.options, *start, name)
+            yield Stage("GRPO", words, self.runs / row.recipe / row.name / record.NAME)
 
-def _data(task: str, row: Row, places: Places) -> Stage:
-    words = (
-        *("python", "-m", f"data_prep.{task}", "--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note"),
-        *("--out", str(places.data), "--split", SPLITS[task]),
-        *("--tokenizer", row.start or "Qwen/Qwen2.5-7B-Instruct"),
-        *("--max-prompt-tokens", str(row.values["data.max_prompt_length"])),
-    )
-    return Stage("data from MIMIC-IV", words, places.data / task / "manifest.json")
+    def evaluation(self, trained: Stage) -> Iterator[Stage]:
+        """Generations, scores and the report of what the last stage trained."""
+        row, out, report = self.row, self.place / "eval" / self.row.name, self.place / "report" / self.row.name
+        folder = trained.done.parent
+        model = folder / "hf_model" if row.recipe else folder if row.sft else row.start
+        words = (
+            *("python", "-m", "eval.generate", "--config", f"recipes/{row.paper}/eval/{row.eval}.yaml"),
+            *("--data", str(self.data / self.paper.task / "test.parquet"), "--model", str(model)),
+            *("--out", str(out), *SAMPLES.get(str(self.hardware), ())),
+        )
+        yield Stage("generations for the test cases", words, out / "scores.json")
+        yield Stage("scores", ("python", "-m", "eval.score", "--generations", str(out)), out / "scores.json")
+        runs = (str(out), str(folder)) if row.recipe else (str(out),)
+        words = ("python", "-m", "eval.report", "--runs", *runs, "--out", str(report))
+        yield Stage("comparison with the paper", words, report / "index.html")
 
+    def _judge(self) -> tuple[str, ...]:
+        """The judge that a run needs beside it, where none is there yet."""
+        if "JUDGE_URL" in os.environ or not asks_judge(self.config):
+            return ()
+        demo = os.environ.get("MODEL_PATH", "outputs/demo/sft")
+        model = demo if self.cpu else "meta-llama/Llama-3.1-8B-Instruct"
+        return ("bash", "recipes/judge.sh", os.environ.get("JUDGE_MODEL", model), "--")
 
-def _sft(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
-    cpu = hardware_of(options) == "cpu"
-    name = f"{row.sft}{_variant(row, options)}"
-    launcher = ("python",) if cpu else ("accelerate", "launch", "--config_file", "recipes/accelerate/fsdp2_x4.yaml")
-    chosen = ["--hardware", "cpu"] if cpu else []
-    config = RECIPES / row.paper / "sft" / f"{name}.yaml"
-    if not config.is_file():  # a size or a model without a file of its own
-        config = config.with_name(f"{row.sft}.yaml")
-        chosen += ["--name", name, "--model", str(row.start)]
-        if read_settings(config).get("sample") == "${name}":
-            chosen += ["--sample", str(row.sft)]
-    traces = None if cpu else _traces(config)  # the synthetic data bring theirs
-    if traces:
-        if row.teacher and "TRACE_MODEL" not in os.environ:
-            teacher = paper_rows()[row.teacher]
-            yield [*_model(teacher, [*teacher.options], places)][-1]
-        words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
-        yield Stage("reasoning traces", words, Path(OmegaConf.create(read_settings(traces)).out) / "traces.parquet")
-    words = (*launcher, "-m", "sft.train", "--config", str(config.relative_to(RECIPES.parent)), *chosen)
-    yield Stage("supervised fine-tuning", words, places.runs / row.paper / "sft" / name / "run.json")
+    def _data(self) -> Stage:
+        task = self.paper.task
+        words = (
+            *("python", "-m", f"data_prep.{task}", "--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note"),
+            *("--out", str(self.data), "--split", self.paper.split),
+            *("--tokenizer", self.row.start or "Qwen/Qwen2.5-7B-Instruct"),
+            *("--max-prompt-tokens", str(self.row.values["data.max_prompt_length"])),
+        )
+        return Stage("data from MIMIC-IV", words, self.data / task / "manifest.json")
+
+    @property
+    def _sft_name(self) -> str:
+        return f"{self.row.sft}{self.config.study.variant}"
+
+    def _sft(self) -> Iterator[Stage]:
+        row, name = self.row, self._sft_name
+        launcher = ["accelerate", "launch", "--config_file", "recipes/accelerate/fsdp2_x4.yaml"]
+        chosen = ["--hardware", "cpu"] if self.cpu else []
+        config = RECIPES / row.paper / "sft" / f"{name}.yaml"
+        if not config.is_file():  # a size or a model without a file of its own
+            config = config.with_name(f"{row.sft}.yaml")
+            chosen += ["--name", name, "--model", str(row.start)]
+            if OmegaConf.to_container(read_settings(config)).get("sample") == "${name}":
+                chosen += ["--sample", str(row.sft)]
+        traces = None if self.cpu else _traces(config)  # the synthetic data bring theirs
+        if traces:
+            if row.teacher and "TRACE_MODEL" not in os.environ:
+                teacher = paper_rows()[row.teacher]
+                yield [*_Chain(teacher, teacher.options).model()][-1]
+            words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
+            yield Stage("reasoning traces", words, Path(read_settings(traces).out) / "traces.parquet")
+        words = (*(["python"] if self.cpu else launcher), "-m", "sft.train", "--config")
+        words += (str(config.relative_to(RECIPES.parent)), *chosen)
+        yield Stage("supervised fine-tuning", words, self.place / "sft" / name / record.NAME)
+
+    def _curriculum(self) -> Iterator[Stage]:
+        """The row whose outcomes tell easy prompts from hard ones, then the files made of them."""
+        *_, grpo = _Chain(paper_rows()[str(self.row.after)], self.options).model()
+        yield grpo
+        data = self.data / self.paper.task / "rl" / f"{self.config.study.rl}.parquet"
+        outcomes = grpo.done.with_name("outcomes.parquet")
+        words = ("python", "-m", "data_prep.curriculum", "--data", str(data), "--outcomes", str(outcomes))
+        yield Stage("easy and hard prompts", words, data.with_name(f"{data.stem}_curriculum.json"))
 
 
 def _traces(sft: Path) -> Path | None:
     """The configuration that writes the traces which an SFT configuration reads, its own or that of its sample."""
-    read = OmegaConf.create(read_settings(sft)).get("traces")
+    read = read_settings(sft).get("traces")
     files = sorted((sft.parent.parent / "traces").glob("[!_]*.yaml"))
-    written = {file: f"{OmegaConf.create(read_settings(file)).get('out')}/traces.parquet" for file in files}
-    return next((file for file in files if written[file] == read), None)
-
-
-def _curriculum(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
-    """The row whose outcomes tell easy prompts from hard ones, then the files made of them."""
-    base = paper_rows()[str(row.after)]
-    *_, grpo = _model(base, options, places)
-    data = places.data / "drg" / "rl" / f"{_rl(row, options)}.parquet"
-    yield grpo
-    words = (
-        "python",
-        "-m",
-        "data_prep.curriculum",
-        "--data",
-        str(data),
-        "--outcomes",
-        str(grpo.done.with_name("outcomes.parquet")),
-    )
-    yield Stage("easy and hard prompts", words, data.with_name(f"{data.stem}_curriculum.json"))
-
-
-def _evaluation(row: Row, options: list[str], places: Places) -> Iterator[Stage]:
-    task, hardware = TASKS[row.paper], hardware_of(options)
-    out = places.runs / row.paper / "eval" / run_name(row)
-    words = (
-        *("python", "-m", "eval.generate", "--config", f"recipes/{row.paper}/eval/{row.eval}.yaml"),
-        *("--data", str(places.data / task / "test.parquet"), "--model", _trained(row, options, places)),
-        *("--out", str(out), *SAMPLES.get(str(hardware), ())),
-    )
-    yield Stage("generations for the test cases", words, out / "scores.json")
-    yield Stage("scores", ("python", "-m", "eval.score", "--generations", str(out)), out / "scores.json")
-    report = places.runs / row.paper / "report" / run_name(row)
-    runs = [str(out)]
-    if row.recipe:
-        runs.append(str(Path(_trained(row, options, places)).parent))
-    words = ("python", "-m", "eval.report", "--runs", *runs, "--out", str(report))
-    yield Stage("comparison with the paper", words, report / "index.html")
-
-
-def _trained(row: Row, options: list[str], places: Places) -> str:
-    """The model that the row evaluates."""
-    if row.stages:
-        return str(places.runs / row.paper / row.recipe_name / f"{run_name(row)}-3" / "hf_model")
-    if row.recipe:
-        return str(places.runs / row.recipe / run_name(row) / "hf_model")
-    if row.sft:
-        return str(places.runs / row.paper / "sft" / f"{row.sft}{_variant(row, options)}")
-    return str(row.start)
-
-
-def _variant(row: Row, options: list[str]) -> str:
-    recipe = row.recipe or next(
-        other.recipe for other in paper_rows().values() if other.paper == row.paper and other.recipe
-    )
-    return str(compose(str(recipe), [option for option in options if option.startswith("model=")]).study.variant)
-
-
-def _rl(row: Row, options: list[str]) -> str:
-    return str(compose(str(row.recipe), [option for option in options if option.startswith("sft_share=")]).study.rl)
+    return next((file for file in files if f"{read_settings(file).get('out')}/traces.parquet" == read), None)

@@ -1,44 +1,22 @@
-"""The processes of a run: notice a worker that died or hangs, and leave nothing of Ray or vLLM behind.
+"""The processes of a run: notice a worker that died or hangs.
 
 verl's driver waits for ever when a vLLM worker dies. Its workers are no children of the driver but of Ray's daemons, so
-they are found by making this process the one that inherits orphans: everything a run starts stays below it.
+this process must be the one that inherits orphans (common.processes): everything a run starts stays below it.
 """
 
 import os
-import signal
 import time
 from dataclasses import dataclass, field
 
 import psutil
 
-from common.processes import prctl
+from common.processes import descendants
 
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DEATH_GRACE = 15.0  # seconds in which a run that ends by itself may outlive its workers
 STOP_GRACE = 30.0  # seconds a worker may stand stopped (SIGSTOP, a debugger)
 IDLE_CORES = 0.15  # all processes together use less than this only when they wait for each other
 FIRST_BY = 0.9  # seconds by which a worker dies before the others when it is their cause
 DAEMONS = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # Ray starts and ends them as it likes
-
-
-def adopt_orphans() -> None:
-    """Make processes below this one, whose parents end, children of this one (Linux)."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def end_descendants(grace: float = 5.0) -> None:
-    """End every process below this one: ask, wait, then kill."""
-    for attempt in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
-        below = psutil.Process().children(recursive=True)
-        if not below:
-            return
-        for process in below:
-            try:
-                process.send_signal(signal.SIGCONT)  # a stopped process cannot follow a request
-                process.send_signal(attempt)
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(below, timeout=grace)
 
 
 @dataclass
@@ -80,7 +58,7 @@ class Watch:
         return _died(first) if len(outlived) >= 3 else None
 
     def _see(self, now: float) -> None:
-        alive = {process.pid: process for process in psutil.Process().children(recursive=True)}
+        alive = {process.pid: process for process in descendants()}
         for pid, process in alive.items():
             try:
                 title = _title(process)

@@ -21,9 +21,10 @@ and status, which are metrics, stay exact.
 
 import math
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import lru_cache
+from itertools import product
 
+from reward_fns import options
 from reward_fns.answers import parse, with_prefill
 from reward_fns.drg import ms_drg, published
 from reward_fns.drg.cot_first import is_answer_first
@@ -34,31 +35,26 @@ FORMAT_WRONG = -2.0
 MATCHING = ("exact", "published")
 OPTIONS = ("accuracy", "matching", "cot_first_penalty", "prefill")
 
-_DENSE = {RIGHT: 2.0, BASE: 1.5, STATUS: 0.5, NOTHING: -0.5, INVALID: -1.5}
-_BALANCED = {RIGHT: 2.0, BASE: 1.0, STATUS: 1.0, NOTHING: -0.5, INVALID: -1.5}
-_STRICT = {RIGHT: 2.0, BASE: 0.0, STATUS: 0.0, NOTHING: 0.0, INVALID: -1.5}
 _LONGEST_PRED = 200
+_FAULT = {
+    **dict.fromkeys(("score", "acc", "pred", "format", "accuracy", "base", "status", "cot_first"), 0.0),
+    **{"pred": "", "format": FORMAT_WRONG, "reward_error": 1.0},
+}
 
 Score = dict[str, float | str]
 Scheme = Callable[[str, Drg | None, Drg], float]
 
 
-def dense(shares: str, said: Drg | None, gold: Drg) -> float:
-    """A.2: credit for base and status apart."""
-    return _DENSE[shares]
+def by_row(**pays: float) -> Scheme:
+    """The scheme that pays by the row of the table alone."""
+    return lambda shares, said, gold: pays[shares]
 
 
-def balanced(shares: str, said: Drg | None, gold: Drg) -> float:
-    """A.2: the same credit for either."""
-    return _BALANCED[shares]
-
-
-def strict(shares: str, said: Drg | None, gold: Drg) -> float:
-    """A.2: nothing but the DRG itself."""
-    return _STRICT[shares]
-
-
-SCHEMES: dict[str, Scheme] = {"dense": dense, "balanced": balanced, "strict": strict}
+SCHEMES: dict[str, Scheme] = {
+    "dense": by_row(right=2.0, base=1.5, status=0.5, nothing=-0.5, invalid=-1.5),
+    "balanced": by_row(right=2.0, base=1.0, status=1.0, nothing=-0.5, invalid=-1.5),
+    "strict": by_row(right=2.0, base=0.0, status=0.0, nothing=0.0, invalid=-1.5),
+}
 
 
 def compute_score(
@@ -83,7 +79,7 @@ def compute_score(
             raise ValueError("unknown option")
         return _score(solution_str, ground_truth, SCHEMES[accuracy], matching, cot_first_penalty, prefill)
     except Exception:  # verl would turn an exception into a silently biased batch; the trainer stops at reward_error
-        return _fault(accuracy, cot_first_penalty)
+        return {**_FAULT, "score": lowest(accuracy, cot_first_penalty)}
 
 
 def _score(completion: str, title: str, scheme: Scheme, matching: str, penalty: float, prefill: str) -> Score:
@@ -92,11 +88,9 @@ def _score(completion: str, title: str, scheme: Scheme, matching: str, penalty: 
         raise ValueError("the gold is no DRG")
     right, reasoning, text = parse(completion, "answer", prefill)
     said = ms_drg.find(text) if text else None
-    shares, acc, base, status = INVALID, 0.0, 0.0, 0.0
-    if said is None:
-        pred = text[:_LONGEST_PRED]
-    else:
-        pred, shares = said.title, shared(said, gold)
+    shares, pred, acc, base, status = shared(said, gold), text[:_LONGEST_PRED], 0.0, 0.0, 0.0
+    if said is not None:
+        pred = said.title
         acc, base, status = float(said is gold), float(said.base == gold.base), float(said.status == gold.status)
     if matching == "published":
         # What is right here is right there too, and its one pair of answer tags is the first.
@@ -120,19 +114,15 @@ def _score(completion: str, title: str, scheme: Scheme, matching: str, penalty: 
     }
 
 
-def shared(said: Drg, gold: Drg) -> str:
-    """What a DRG shares with the gold."""
+def shared(said: Drg | None, gold: Drg) -> str:
+    """What an answer's DRG shares with the gold."""
+    if said is None:
+        return INVALID
     if said is gold:
         return RIGHT
     if said.base == gold.base:
         return BASE
     return STATUS if said.status == gold.status != ms_drg.NO_STATUS else NOTHING
-
-
-def _fault(accuracy: str, penalty: float) -> Score:
-    names = ("acc", "base", "status", "cot_first")
-    score = {"score": lowest(accuracy, penalty), "pred": "", "format": FORMAT_WRONG, "accuracy": 0.0}
-    return {**score, **dict.fromkeys(names, 0.0), "reward_error": 1.0}
 
 
 def lowest(accuracy: str, cot_first_penalty: float = 0.0) -> float:
@@ -145,43 +135,29 @@ def lowest(accuracy: str, cot_first_penalty: float = 0.0) -> float:
 
 def payments(accuracy: str, *kinds: str) -> frozenset[float]:
     """All that a scheme pays for answers in the right format, or for those that share this with the gold."""
-    return frozenset().union(
-        *(paid for shares, paid in _paid(SCHEMES[accuracy]).items() if shares in kinds or not kinds)
-    )
+    paid = _paid(SCHEMES[accuracy])
+    return frozenset().union(*(paid[shares] for shares in kinds or paid))
 
 
 @lru_cache(maxsize=16)
-def _paid(scheme: Scheme) -> dict[str, frozenset[float]]:
+def _paid(scheme: Scheme) -> dict[str, set[float]]:
     """What a scheme pays by what is shared, seen on a sample of golds with every answer."""
     found: dict[str, set[float]] = {}
-    for gold in ms_drg.DRGS[::40]:
-        found.setdefault(INVALID, set()).add(float(scheme(INVALID, None, gold)))
-        for said in ms_drg.DRGS:
-            shares = shared(said, gold)
-            found.setdefault(shares, set()).add(float(scheme(shares, said, gold)))
-    return {shares: frozenset(paid) for shares, paid in found.items()}
+    for gold, said in product(ms_drg.DRGS[::40], (None, *ms_drg.DRGS)):
+        shares = shared(said, gold)
+        found.setdefault(shares, set()).add(float(scheme(shares, said, gold)))
+    return found
 
 
-def check_options(**options: object) -> None:
+def check_options(**given: object) -> None:
     """Raise ValueError with a sentence when an option or its value is unknown."""
-    for name in options:
-        if name not in OPTIONS:
-            raise ValueError(f"{name!r} is no option of the DRG reward; {_nearest(name, OPTIONS)}")
-    for name, known in (("accuracy", tuple(SCHEMES)), ("matching", MATCHING)):
-        value = options.get(name, known[0])
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is unknown to the DRG reward; {_nearest(value, known)}")
-    penalty = options.get("cot_first_penalty", 0.0)
-    if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 <= penalty < math.inf:
+    options.check_names(given, OPTIONS, "the DRG reward")
+    options.check_choice("accuracy", given.get("accuracy", "dense"), SCHEMES, "the DRG reward")
+    options.check_choice("matching", given.get("matching", "exact"), MATCHING, "the DRG reward")
+    penalty = given.get("cot_first_penalty", 0.0)
+    if not options.is_number(penalty) or penalty < 0:
         raise ValueError(f"cot_first_penalty={penalty!r} must be a number of at least 0, for instance 0.5")
-    prefill = options.get("prefill", "")
-    if not isinstance(prefill, str):
-        raise ValueError(f'prefill={prefill!r} must be a text, for instance "<think>"')
-
-
-def _nearest(value: object, known: tuple[str, ...]) -> str:
-    near = get_close_matches(str(value), known, 1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(known)}"
+    options.check_prefill(given.get("prefill", ""))
 
 
 def check_gold(gold: object, **options: object) -> None:

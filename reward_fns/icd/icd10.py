@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,11 +87,12 @@ def nearest(code: str, n: int = 3) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def read_codes(path: str) -> frozenset[str]:
-    """The codes in a file: the first word of every line, with or without dot."""
-    with open(
-        str(path), encoding="utf-8", errors="replace"
-    ) as file:  # a number would be taken for an open file, and closed
+def read_codes(path: str | None) -> frozenset[str]:
+    """The codes in a file, if one is given: the first word of every line, with or without dot."""
+    if not path:
+        return NONE
+    # as a text: a number would be taken for an open file, and closed
+    with open(str(path), encoding="utf-8", errors="replace") as file:
         words = [line.replace(",", " ").split(None, 1)[:1] for line in file]
     codes = frozenset(normalise(word[0]) for word in words if word)
     wrong = next((code for code in sorted(codes) if not looks_like_code(code)), None)
@@ -131,20 +132,13 @@ def _from_package() -> tuple[list[str], dict[str, str]]:
     """The codes, and the categories with which a chapter starts."""
     import simple_icd_10_cm as cm
 
-    chapters: dict[str, str] = {}
     codes: set[str] = set()
-
-    def walk(item: str, chapter: str, below: bool) -> None:
-        below = below or cm.is_category(item)
-        if below:
-            codes.add(item.replace(".", ""))
-            chapters.setdefault(item[:3], chapter)
-        for child in cm.get_children(item):
-            walk(child, chapter, below)
-
-    for item in cm.get_all_codes():
+    chapters: dict[str, str] = {}  # of every category
+    for item in cm.get_all_codes():  # every chapter and, after it, all that stands below it
         if cm.is_chapter(item):
-            walk(item, item, False)
-    ordered = sorted(chapters)
-    starts = [start for before, start in pairwise(["", *ordered]) if chapters.get(before) != chapters[start]]
-    return sorted(codes), {start: chapters[start] for start in starts}
+            chapter = item
+        elif cm.is_category(item) or cm.is_subcategory(item):
+            codes.add(item.replace(".", ""))
+            chapters[item[:3]] = chapter
+    runs = groupby(sorted(chapters), chapters.get)
+    return sorted(codes), {next(categories): chapter for chapter, categories in runs}

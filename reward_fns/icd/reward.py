@@ -22,8 +22,8 @@ aside; acc, category and chapter, which are metrics, stay exact.
 """
 
 import math
-from difflib import get_close_matches
 
+from reward_fns import options
 from reward_fns.answers import count_blocks, parse, with_prefill
 from reward_fns.icd import icd10, published
 
@@ -41,9 +41,10 @@ NUMBERS = {
 }
 OPTIONS = ("matching", "prefill", "extra_codes", *NUMBERS)
 
-_LONGEST_PRED = 20
-
 Score = dict[str, float | str]
+
+_PARTS = ("format", "outcome", "category", "chapter", "judge", "judge_retries", "judge_wait", "reward_error")
+_NOTHING: Score = {"score": 0.0, "acc": 0.0, "pred": "", **dict.fromkeys(_PARTS, 0.0)}
 
 
 def compute_score(
@@ -68,10 +69,9 @@ def compute_score(
         constants = {**NUMBERS, **numbers} if numbers else NUMBERS
         if len(constants) > len(NUMBERS) or not all(map(math.isfinite, numbers.values())):
             raise ValueError("unknown option")
-        extra = icd10.read_codes(extra_codes) if extra_codes else icd10.NONE
-        return _score(solution_str, ground_truth, matching, prefill, extra, constants)
+        return _score(solution_str, ground_truth, matching, prefill, icd10.read_codes(extra_codes), constants)
     except Exception:  # verl would turn an exception into a silently biased batch; the trainer stops at reward_error
-        return _result(lowest(**numbers), 0.0, 0.0, reward_error=1.0)
+        return {**_NOTHING, "score": lowest(**numbers), "reward_error": 1.0}
 
 
 def _score(
@@ -99,11 +99,14 @@ def _score(
         else:
             format, outcome = constants["empty"], 0.0
         score = format_weight * format + outcome_weight * outcome
-    if not known:
-        return _result(score, format, outcome, pred=code[:_LONGEST_PRED] if right else "")
-    same_category = code[:3] == gold[:3]
-    same_chapter = same_category or icd10.chapter(code, extra) == icd10.chapter(gold, extra)
-    return _result(score, format, outcome, float(code == gold), code, float(same_category), float(same_chapter))
+    result = {**_NOTHING, "score": float(score), "format": float(format), "outcome": float(outcome)}
+    if right:
+        result["pred"] = code
+    if known:
+        same_category = code[:3] == gold[:3]
+        same_chapter = same_category or icd10.chapter(code, extra) == icd10.chapter(gold, extra)
+        result |= {"acc": float(code == gold), "category": float(same_category), "chapter": float(same_chapter)}
+    return result
 
 
 def _outcome(code: str, gold: str, constants: dict[str, float]) -> float:
@@ -114,31 +117,6 @@ def _outcome(code: str, gold: str, constants: dict[str, float]) -> float:
     if common == len(gold) and code != gold:
         common -= 1  # more specific than the gold: as good as one character short of it
     return constants["outcome_scale"] * (common / len(gold) + (common - 2 if common >= 3 else 0))
-
-
-def _result(
-    score: float,
-    format: float,
-    outcome: float,
-    acc: float = 0.0,
-    pred: str = "",
-    category: float = 0.0,
-    chapter: float = 0.0,
-    reward_error: float = 0.0,
-) -> Score:
-    return {
-        "score": float(score),
-        "acc": acc,
-        "pred": pred,
-        "format": float(format),
-        "outcome": float(outcome),
-        "category": category,
-        "chapter": chapter,
-        "judge": 0.0,
-        "judge_retries": 0.0,
-        "judge_wait": 0.0,
-        "reward_error": reward_error,
-    }
 
 
 def only_code(gold: object) -> str:
@@ -161,35 +139,17 @@ def lowest(**numbers: float) -> float:
         return NUMBERS["empty"]
 
 
-def check_options(**options: object) -> None:
+def check_options(**given: object) -> None:
     """Raise ValueError with a sentence when an option or its value is unknown."""
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise ValueError(f"{name!r} is no option of the ICD reward; {nearest(name, OPTIONS)}")
-        if name in NUMBERS and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
-        ):
+    options.check_names(given, OPTIONS, "the ICD reward")
+    for name, value in given.items():
+        if name in NUMBERS and not options.is_number(value):
             raise ValueError(f"{name}={value!r} must be a finite number, for instance {NUMBERS[name]}")
         if name.endswith("_weight") and value < 0:
             raise ValueError(f"{name}={value!r} must be at least 0; 0 switches the component off")
-    matching, prefill, path = (options.get(name) for name in ("matching", "prefill", "extra_codes"))
-    if "matching" in options and matching not in MATCHING:
-        raise ValueError(f"matching={matching!r} is unknown to the ICD reward; {nearest(matching, MATCHING)}")
-    if "prefill" in options and not isinstance(prefill, str):
-        raise ValueError(f'prefill={prefill!r} must be a text, for instance "<think>"')
-    if path is not None and not isinstance(path, str):
-        raise ValueError(f"extra_codes={path!r} must be the path of a file with one code a line")
-    if path:
-        try:
-            icd10.read_codes(path)
-        except OSError as error:
-            raise ValueError(f"extra_codes={path!r} cannot be read: {error.strerror}") from error
-
-
-def nearest(value: object, known: tuple[str, ...]) -> str:
-    """What was perhaps meant, and all that is known, as the end of a sentence."""
-    near = get_close_matches(str(value), known, 1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"Known: {', '.join(known)}"
+    options.check_choice("matching", given.get("matching", "exact"), MATCHING, "the ICD reward")
+    options.check_prefill(given.get("prefill", ""))
+    options.check_file("extra_codes", given.get("extra_codes"), icd10.read_codes, "a file with one code a line")
 
 
 def check_gold(gold: object, **options: object) -> None:
@@ -198,7 +158,6 @@ def check_gold(gold: object, **options: object) -> None:
         code = only_code(gold)
     except (TypeError, ValueError, AttributeError):
         raise ValueError(f"the gold {gold!r} must be one ICD-10-CM code as a text") from None
-    path = options.get("extra_codes")
-    if not icd10.exists(code, icd10.read_codes(path) if path else icd10.NONE):
+    if not icd10.exists(code, icd10.read_codes(options.get("extra_codes"))):
         near = icd10.nearest(code, 1)
         raise ValueError(f"the gold {gold!r} is no ICD-10-CM code" + (f"; the nearest is {near[0]!r}" if near else ""))

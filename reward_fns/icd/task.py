@@ -28,8 +28,7 @@ _END = 0.8  # an oracle reasoning may name its code in the last fifth
 
 
 def _extra(scope: Scope) -> frozenset[str]:
-    path = scope.files.get("extra_codes")
-    return icd10.read_codes(path) if path else icd10.NONE
+    return icd10.read_codes(scope.files.get("extra_codes"))
 
 
 def _read(scored: Score, gold: str, scope: Scope) -> dict[str, float]:
@@ -145,7 +144,6 @@ TASK = Task(
     ),
     valid="an ICD-10-CM code that exists",
     read=_read,
-    canonical=lambda answer: answer,
     maximum=lambda gold: NUMBERS["right_format"] + NUMBERS["outcome_scale"] * (len(only_code(gold)) - 1),
     columns=("recall", "precision", "f1"),
     printed=("accuracy", "precision", "recall", "f1", "f1@gold"),

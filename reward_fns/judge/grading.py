@@ -13,29 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from common.files import beside
 from common.llm_server import Answer, Fault, Server, of
 
 GRADES = ("1", "2", "3", "4", "5")
-# How servers are told that nothing but a grade may be written.
-STRUCTURES: dict[str, dict[str, Any]] = {
-    "choice": {"structured_outputs": {"choice": list(GRADES)}},  # vLLM
-    "guided_choice": {"guided_choice": list(GRADES)},  # vLLM before 0.11
-    "json_schema": {  # OpenAI, SGLang, llama.cpp, …
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "grade",
-                "strict": True,
-                "schema": {
-                    "type": "object",
-                    "properties": {"grade": {"type": "integer", "enum": [int(grade) for grade in GRADES]}},
-                    "required": ["grade"],
-                    "additionalProperties": False,
-                },
-            },
-        }
-    },
-}
+# How servers are told that nothing but a grade may be written, by name: fields of a request.
+STRUCTURES: dict[str, dict[str, Any]] = beside(__file__)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from reward_fns import options
 from reward_fns.answers import parse
 from reward_fns.icd import guidance, icd10
 from reward_fns.icd import reward as icd
@@ -51,13 +52,13 @@ async def compute_score(
     solution_str: str,
     ground_truth: str,
     extra_info: Mapping[str, Any] | None = None,
-    **options: Any,
+    **given: Any,
 ) -> icd.Score:
     """The reward and its components, the keys of reward_fns.icd; never raises: a fault has reward_error 1.
 
     After a fault of the judge the score is the one without it: nothing is made up, and nothing is trained on it.
     """
-    mine, of_icd = _split(options)
+    mine, of_icd = _split(given)
     result = icd.compute_score(data_source, solution_str, ground_truth, **of_icd)
     try:
         weight = float(mine.get("judge_weight", JUDGE_WEIGHT))
@@ -65,9 +66,10 @@ async def compute_score(
             raise ValueError("unknown option")
         if result["reward_error"] or not weight:
             return result
-        code, reasoning = _judged(solution_str, **of_icd)
-        if not code:
+        code = result["pred"]
+        if not code or not icd10.exists(code, icd10.read_codes(of_icd.get("extra_codes"))):
             return result
+        reasoning = parse(solution_str, "diagnosis", of_icd.get("prefill", "")).reasoning
         prompt = read_prompt(mine.get("prompt"))
         files = {name: mine.get(name) for name in ("guidelines", "symptoms")}
         answer = await grade(settings(**mine), chat(prompt, _note(extra_info), reasoning, code, **files))
@@ -89,40 +91,28 @@ def settings(**options: Any) -> Settings:
     return Settings(**{**asked, "extra_body": json.dumps(body, sort_keys=True, **plain)})
 
 
-def check_options(**options: Any) -> None:
+def check_options(**given: Any) -> None:
     """Raise ValueError with a sentence when an option or its value is unknown."""
-    mine, of_icd = _split(options)
-    for name in of_icd:
-        if name not in icd.OPTIONS:
-            raise ValueError(f"{name!r} is no option of the judge; {icd.nearest(name, (*OPTIONS, *icd.OPTIONS))}")
+    mine, of_icd = _split(given)
+    options.check_names(given, (*OPTIONS, *icd.OPTIONS), "the judge")
     icd.check_options(**of_icd)
     for name, (default, what) in NUMBERS.items():
         value = mine.get(name, default)
-        fits = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
-        if not fits or (name in WHOLE and value != int(value)) or (name in ABOVE_0 and not value):
+        fits = options.is_number(value) and (value > 0 if name in ABOVE_0 else value >= 0)
+        if not fits or (name in WHOLE and value != int(value)):
             raise ValueError(f"{name}={value!r} must be {what}, for instance {default}")
     for name, variable in (("base_url", "JUDGE_URL"), ("model", "JUDGE_MODEL")):
         if not isinstance(mine.get(name), str) or not mine[name]:
             raise ValueError(f"{name}={mine.get(name)!r} must say which judge is asked; set {variable}")
     if not mine["base_url"].startswith(("http://", "https://")):
         raise ValueError(f"base_url={mine['base_url']!r} must start with http:// or https://")
-    kind = mine.get("structured_output", "choice")
-    if kind not in STRUCTURES:
-        raise ValueError(f"structured_output={kind!r} is unknown to the judge; {icd.nearest(kind, tuple(STRUCTURES))}")
+    options.check_choice("structured_output", mine.get("structured_output", "choice"), STRUCTURES, "the judge")
     try:
         settings(**mine)
     except (TypeError, ValueError):
         raise ValueError(f"extra_body={mine.get('extra_body')!r} must be a mapping of fields of a request") from None
     for name, read in FILES.items():
-        path = mine.get(name)
-        if path is not None and not isinstance(path, str):
-            raise ValueError(f"{name}={path!r} must be the path of a file")
-        try:
-            if path:
-                read(path)
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ValueError(f"{name}={path!r} cannot be read: {why}") from error
+        options.check_file(name, mine.get(name), read)
 
 
 def check_gold(gold: object, **options: Any) -> None:
@@ -147,15 +137,6 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The judge's options and those of the ICD reward."""
     mine = {name: value for name, value in options.items() if name in OPTIONS}
     return mine, {name: value for name, value in options.items() if name not in OPTIONS}
-
-
-def _judged(completion: str, prefill: str = "", extra_codes: str | None = None, **others: Any) -> tuple[str, str]:
-    """Code and reasoning of a completion in the right format with a code that exists; else two empty texts."""
-    answer = parse(completion, "diagnosis", prefill)
-    code = icd10.normalise(answer.text)
-    extra = icd10.read_codes(extra_codes) if extra_codes else icd10.NONE
-    known = answer.format_ok and icd10.looks_like_code(code) and icd10.exists(code, extra)
-    return (code, answer.reasoning) if known else ("", "")
 
 
 def _note(extra_info: Mapping[str, Any] | None) -> str:

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
-from common.record import command_line, commit, versions
+from common.record import command_line
 from sft.training.settings import Common
 
-DONE = "run.json"  # written last: a folder that has it holds a finished model
 ADAPTER = "adapter"
 
 
@@ -33,7 +33,7 @@ def begin(source: Common, config: Any) -> Path:
     with config.main_process_first(local=False):
         if source.fresh and out.exists() and config.process_index == 0:
             shutil.rmtree(out)
-        if (out / DONE).exists():
+        if (out / record.NAME).exists():  # written last: the folder holds a finished model
             raise UserError(f"{out} holds a finished run; choose another --output_dir or start over with --fresh true")
     return out
 
@@ -42,6 +42,7 @@ def train(trainer: Any, out: Path, source: Common, module: str, inputs: list[str
     """Train from the start or the last checkpoint; save the model and what made it. The metrics of the training."""
     from transformers.trainer_utils import get_last_checkpoint
 
+    made = record.made(command_line(module, None))
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.exists() else None)
     if getattr(trainer, "is_fsdp_enabled", False):  # checkpoints stay in shards; the model in the end is one
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
@@ -50,7 +51,7 @@ def train(trainer: Any, out: Path, source: Common, module: str, inputs: list[str
     if trainer.is_world_process_zero():
         if source.lora_rank:
             _merge(source.model, out, trainer.processing_class)
-        _finish(out, source, trainer, result.metrics, module, inputs)
+        _finish(out, source, trainer, result.metrics, made, inputs)
     return result.metrics
 
 
@@ -71,21 +72,12 @@ def _merge(model: str, out: Path, tokenizer: Any) -> None:
 
 
 def _finish(
-    out: Path, source: Common, trainer: Any, metrics: dict[str, Any], module: str, inputs: list[str | None]
+    out: Path, source: Common, trainer: Any, metrics: dict[str, Any], made: dict[str, Any], inputs: list[str | None]
 ) -> None:
     for checkpoint in out.glob("checkpoint-*"):  # the model in the folder is what they led to
         shutil.rmtree(checkpoint)
     with whole_file(out / "metrics.jsonl") as file:
         rows = ({"step": row["step"], "data": row} for row in trainer.state.log_history)
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    record = {
-        "command": command_line(module, None),
-        "commit": commit(),
-        "versions": versions(),
-        "source": asdict(source),
-        "data": {path: sha256(path) for path in inputs if path},
-        "metrics": metrics,
-        "config": trainer.args.to_dict(),
-    }
-    with whole_file(out / DONE) as file:
-        file.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    data = {path: sha256(path) for path in inputs if path}
+    record.write(out, **made, source=asdict(source), data=data, metrics=metrics, config=trainer.args.to_dict())

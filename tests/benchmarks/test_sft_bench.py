@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.sft_scaling import fit, table
-from tests.conftest import assert_refused, run_command
+from tests.conftest import assert_refused, run_command, run_process
 
 
 def points(*values: float) -> list[dict]:
@@ -49,11 +49,11 @@ def test_the_bench_runs_in_its_smallest_size_and_goes_on_where_it_stopped(tmp_pa
         "--goal",
         0,
     )
-    done = run_command(*words, "--epochs", 1)
+    done = run_process(*words, "--epochs", 1)
     assert done.returncode in (0, 1), done.stderr  # so few cases may not rise
     found = json.loads((tmp_path / "scaling.json").read_text())
     assert [point["cases"] for point in found["points"]] == [30, 120]
     assert "<svg" in (tmp_path / "report.html").read_text()
     trained = (tmp_path / "sft/30/run.json").stat().st_mtime
-    again = run_command(*words, "--epochs", 1)
+    again = run_process(*words, "--epochs", 1)
     assert again.stdout == done.stdout and (tmp_path / "sft/30/run.json").stat().st_mtime == trained

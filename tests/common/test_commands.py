@@ -67,7 +67,7 @@ def test_a_block_that_ends_well_replaces_it(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_sentence_and_leaves_no_file(tmp_path: Path) -> None:
     code = (
-        "import sys; from commands import run, whole_file\n"
+        "import sys; from common.commands import run; from common.files import whole_file\n"
         "def main():\n"
         "    with whole_file(sys.argv[1]) as made, open('/dev/full', 'w') as full:\n"
         "        made.write_text('half'); full.write('x' * 100000)\n"

@@ -14,8 +14,8 @@ from data_prep import prompts
 from data_prep.cohort import drg_titles
 from reward_fns.drg import ms_drg
 from tests.conftest import ROOT, World
-from tests.data_prep.cohort.test_splits import SCALAR, numpy_argsort
 from tests.support.drg_folders import contents, ids, manifest, prepare, read, synthetic
+from tests.support.numpy_sorts import SCALAR, numpy_argsort
 
 
 def cohort_by_the_letter(mimic: Path, own: dict[str, str]) -> list[tuple[int, str, int]]:

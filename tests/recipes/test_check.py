@@ -1,7 +1,6 @@
 """recipes.check: every recipe and row is in order, and every fault that a YAML can hold is caught and named."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common import papers
 from common.commands import UserError
-from recipes.launcher import paper_check as rows
 from recipes.launcher.check_config import check_recipe
 from recipes.launcher.compose import compose, recipes
-from tests.conftest import assert_refused, run_command
+from tests.conftest import assert_refused, run_command, run_process
 
 # As `python -m recipes.check` does for one recipe and the rows that it makes: all of them take ten seconds.
 ONE = """
 from common.commands import run
+from common.papers import paper_rows
 from recipes.check import check_together
-from recipes.launcher.paper_check import paper_rows
 run(lambda: check_together({0!r}, [row for row in paper_rows().values() if row.recipe == {0!r}]))
 """
 
@@ -31,9 +30,9 @@ def check(copy: Path, recipe: str | None = None) -> subprocess.CompletedProcess[
 
 
 def test_every_recipe_and_row_is_in_order() -> None:
-    done = run_command("recipes.check")
+    done = run_process("recipes.check")
     assert done.returncode == 0, done.stderr
-    for name in (*recipes(), *rows.paper_rows()):
+    for name in (*recipes(), *papers.paper_rows()):
         assert any(line.split()[:2] == [name, "ok"] for line in done.stdout.splitlines()), name
 
 
@@ -84,18 +83,13 @@ def test_a_delta_that_changes_nothing_is_a_fault(copy: Path) -> None:
 
 
 def test_every_recipe_here_is_a_row_of_a_paper() -> None:
-    assert set(recipes()) == {row.recipe for row in rows.paper_rows().values() if row.recipe}
-
-
-def test_a_recipe_of_ones_own_is_checked_with_the_rest(copy: Path) -> None:
-    shutil.copy(copy / "recipes/drg_sapphire/strict.yaml", copy / "recipes/drg_sapphire/mine.yaml")
-    done = check(copy, "drg_sapphire/mine")
-    assert done.returncode == 0, done.stderr
+    ours = {recipe for recipe in recipes() if not recipe.startswith("own/")}
+    assert ours == {row.recipe for row in papers.paper_rows().values() if row.recipe}
 
 
 def test_a_row_whose_sft_configuration_is_gone_is_a_fault(copy: Path) -> None:
     (copy / "recipes/drg_sapphire/sft/full_90.yaml").unlink()
-    assert_refused(check(copy), "sft/full_90.yaml", "paper_values.yaml")
+    assert_refused(check(copy), "sft/full_90.yaml", "paper.yaml", "table2/90/sft")
 
 
 def test_a_prefill_that_the_reward_does_not_know_is_a_fault() -> None:
@@ -116,19 +110,14 @@ def test_the_commands_of_a_row_are_shown_in_order() -> None:
 
 def test_every_row_has_commands_and_the_list_names_it() -> None:
     listed = run_command("recipes.check", "--rows").stdout
-    for name in rows.paper_rows():
+    for name in papers.paper_rows():
         assert name in listed
 
 
 def test_the_papers_printed_rows_are_those_of_the_recipes() -> None:
-    """eval/paper_results.yaml and recipes/paper_values.yaml agree on what makes a row."""
-    from eval.page.paper_results import paper_tables
-
-    ours = rows.paper_rows()
-    for table in paper_tables():
-        paper = {"drg": "drg_sapphire", "icd": "deepicd_r1"}[table.task]
+    """A table's row is found by the recipe and the options that it is made with."""
+    for table in papers.paper_tables():
         for row in table.rows:
             if row.recipe:
-                mine = ours[f"{paper}/{row.id}"]
-                assert mine.recipe == row.recipe
-                assert [option for option in mine.options if not option.startswith("hardware")] == row.options
+                made = papers.paper_rows()[f"{table.folder}/{row.id}"]
+                assert papers.find(made.recipe, list(made.options)) == row

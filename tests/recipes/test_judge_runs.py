@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 
 from common import llm_server
 from reward_fns.judge import reward as judge
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
 from tests.support.judge_server import MODEL, Judge, in_a_thread
 
@@ -82,7 +81,7 @@ def speaker(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The same world with a model that has learnt the format, so that there is something to judge."""
     sft = tmp_path_factory.mktemp("sft") / "model"
     environment = {**world.environment(sft.parent), "BASE_MODEL": str(world.model), "MODEL_PATH": str(sft)}
-    done = run_command(
+    done = run_process(
         *("sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--style", "oracle", "--prefill", "<think>"),
         *("--cases", world.data / "icd/train.parquet", "--traces", world.mimic / "traces.parquet"),
         *("--num_train_epochs", 12, "--learning_rate", 5e-3),
@@ -112,7 +111,7 @@ def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started)
 
 @pytest.mark.slow
 def test_judge_check_reports_on_a_real_server(vllm: Started, tmp_path: Path) -> None:
-    done = run_command("eval.judge_check", "--out", tmp_path / "check.json", **vllm.environment)
+    done = run_process("eval.judge_check", "--out", tmp_path / "check.json", **vllm.environment)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "check.json").read_text())
     assert report["requests"]["without_grade"] == 0 and report["requests"]["asked"] > 300
@@ -131,7 +130,7 @@ def test_grpo_trains_on_the_full_reward_with_a_real_judge(vllm: Started, speaker
         "trainer.total_training_steps=2",
         "trainer.test_freq=2",
     )
-    done = run_command(*words, **speaker.environment(tmp_path), **vllm.environment)
+    done = run_process(*words, **speaker.environment(tmp_path), **vllm.environment)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row["data"] for row in metrics(tmp_path / RECIPE / "two")]
     assert len(rows) == 2
@@ -179,7 +178,7 @@ def test_a_run_waits_for_a_judge_that_stumbles_and_stops_before_the_update_when_
         assert "HTTP 503; asking again" in (folder / "log.txt").read_text(errors="replace")
 
         judge_of_run.always = ""
-        done = run_command(*words, **env)
+        done = run_process(*words, **env)
         assert done.returncode == 0, done.stderr
         rows = metrics(folder)
         assert [row["step"] for row in rows] == [1, 2, 3, 4, 5] and rows[: len(stopped)] == stopped
@@ -201,19 +200,13 @@ def test_a_judge_that_is_killed_is_started_again_and_completions_wait_for_it(vll
 
 
 def script(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run_command("bash", "recipes/judge.sh", *words, **environment)
+    return run_process("bash", "recipes/judge.sh", *words, **environment)
 
 
 def test_the_script_explains_itself() -> None:
     done = script("--help")
     assert done.returncode == 0 and "bash recipes/judge.sh MODEL -- " in done.stdout and "JUDGE_GPUS=1" in done.stdout
     assert script().returncode == 2
-
-
-def test_the_script_is_clean() -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
-    assert subprocess.run(["shellcheck", "recipes/judge.sh"], cwd=ROOT).returncode == 0
 
 
 def test_what_the_script_cannot_start_is_one_sentence(world: World, tmp_path: Path) -> None:
@@ -228,7 +221,7 @@ def test_what_the_script_cannot_start_is_one_sentence(world: World, tmp_path: Pa
 
 
 def test_a_recipe_whose_judge_is_not_there_is_refused_before_anything_starts(world: World, tmp_path: Path) -> None:
-    words = ("bash", "recipes/launch.sh", RECIPE, *SMALL)
+    words = ("recipes.check", RECIPE, *SMALL)  # what the launcher runs first
     env = {**world.environment(tmp_path), "JUDGE_URL": "http://127.0.0.1:9/v1"}
     assert_refused(run_command(*words, **env), "no judge server answers at http://127.0.0.1:9/v1", "recipes/judge.sh")
     with in_a_thread(Judge()) as server:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,12 @@ from pyarrow.parquet import read_table
 
 from benchmarks.proofs import proofs
 from recipes.launcher.compose import compose
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
+
+pytestmark = pytest.mark.alone
 
 RECIPE = "drg_sapphire/strict"
+BEST = "drg_sapphire/best"  # differs from its base in loss, KL schedule and reward
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=4", "data.val_max_samples=8")
 LARGE_STEPS = (
     "actor_rollout_ref.actor.optim.lr=3e-3",
@@ -32,7 +34,13 @@ def launch(
     world: World, runs: Path, *overrides: str, recipe: str = RECIPE, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     words = ("bash", "recipes/launch.sh", recipe, *TWO_STEPS, *overrides)
-    return run_command(*words, **world.environment(runs), **environment)
+    return run_process(*words, **world.environment(runs), **environment)
+
+
+def refused(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the launcher's two commands say, in their order, of a run that one of them refuses."""
+    done = run_command("recipes.check", *words, **environment)
+    return done if done.returncode else run_command("recipes.run", *words, **environment)
 
 
 def start(world: World, runs: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
@@ -60,13 +68,14 @@ def still_running(processes: dict[str, psutil.Process]) -> list[str]:
     return [title for title, process in processes.items() if process.is_running()]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """One run of two steps with steps so large that the second one's weights are other ones; validated and exported."""
     runs = tmp_path_factory.mktemp("runs")
-    done = launch(world, runs, "name=two", *LARGE_STEPS, "trainer.test_freq=2")
+    loggers = "trainer.logger=[console,file,wandb]"
+    done = launch(world, runs, "name=two", *LARGE_STEPS, "trainer.test_freq=2", loggers, recipe=BEST, WANDB_MODE="")
     assert done.returncode == 0, done.stdout + done.stderr
-    return done, runs / RECIPE / "two"
+    return done, runs / BEST / "two"
 
 
 def test_a_recipe_trains_and_shows_a_line_a_step(run: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -86,11 +95,10 @@ def test_vllm_samples_from_the_weights_that_are_trained(run: tuple[subprocess.Co
     )  # the second step's weights are not the first's
 
 
-def test_the_loss_holds_the_recipes_kl_and_the_reward_its_scheme(
+def test_the_components_of_the_reward_are_metrics_of_training_and_of_validation(
     run: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
     rows = metrics(run[1])
-    assert all(row["actor/kl_coef"] == 0.04 for row in rows)
     assert all(row["critic/score/min"] >= -2 and row["critic/score/max"] <= 3 for row in rows)
     for name in ("acc", "accuracy", "base", "cot_first", "format", "reward_error", "score", "status"):
         assert all(f"reward/{name}/mean" in row for row in rows), sorted(rows[-1])  # of training batches
@@ -107,47 +115,18 @@ def proven(folder: Path, recipe: str) -> list[str]:
     return [proof.claim for proof in found]
 
 
-def test_loss_and_advantages_are_those_that_the_rewards_give(
+def test_advantage_loss_kl_and_reward_are_those_of_the_recipe(
     run: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
-    assert proven(run[1], RECIPE) == [
-        "advantage (r - mean) / std",
-        "loss seq-mean-token-mean",
-        "KL constant",
-        "reward strict",
-    ]
+    assert proven(run[1], BEST) == ["advantage (r - mean) / std", "loss token-mean", "KL cosine", "reward strict"]
+    first, second = (row["actor/kl_coef"] for row in metrics(run[1]))
+    assert first == 0.04 and second == pytest.approx(0.02)  # half of a cosine that starts at the paper's 0.04
 
 
-def test_another_recipe_changes_loss_and_kl(world: World, tmp_path: Path) -> None:
-    done = launch(world, tmp_path, "name=two", *LARGE_STEPS, "trainer.save_freq=-1", recipe="drg_sapphire/best")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {"loss token-mean", "KL cosine"} <= set(proven(tmp_path / "drg_sapphire/best/two", "drg_sapphire/best"))
-
-
-def test_the_trained_model_is_exported_for_vllm_and_transformers(
+def test_trackers_and_logs_hold_numbers_and_no_text_of_a_note(
     run: tuple[subprocess.CompletedProcess[str], Path], world: World
 ) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    trained = AutoModelForCausalLM.from_pretrained(run[1] / "hf_model").state_dict()
-    before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
-    assert trained.keys() == before.keys() and any((trained[name] != before[name]).any() for name in before)
-    assert AutoTokenizer.from_pretrained(run[1] / "hf_model").chat_template
-
-
-def test_a_finished_run_is_not_overwritten(run: tuple[subprocess.CompletedProcess[str], Path], world: World) -> None:
-    again = launch(world, run[1].parents[2], "name=two", *LARGE_STEPS)
-    assert_refused(again, "finished run", "fresh=1")
-
-
-@pytest.mark.slow
-def test_trackers_and_logs_hold_numbers_and_no_text_of_a_note(world: World, tmp_path: Path) -> None:
-    loggers = "trainer.logger=[console,file,wandb]"
-    done = launch(
-        world, tmp_path, "name=tracked", loggers, "trainer.save_freq=-1", "trainer.test_freq=2", WANDB_MODE=""
-    )
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / RECIPE / "tracked"
+    folder = run[1]
     tracked = list(folder.glob("wandb/offline-run-*/*.wandb"))
     assert len(tracked) == 1  # on this machine alone
     content = tracked[0].read_bytes()
@@ -164,6 +143,30 @@ def test_trackers_and_logs_hold_numbers_and_no_text_of_a_note(world: World, tmp_
         if file.is_file():
             content = file.read_bytes()
             assert not any(piece in content for piece in pieces), file
+
+
+@pytest.mark.slow
+def test_another_recipe_has_another_loss_and_kl(world: World, tmp_path: Path) -> None:
+    done = launch(world, tmp_path, "name=two", *LARGE_STEPS, "trainer.save_freq=-1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"loss seq-mean-token-mean", "KL constant"} <= set(proven(tmp_path / RECIPE / "two", RECIPE))
+    assert all(row["actor/kl_coef"] == 0.04 for row in metrics(tmp_path / RECIPE / "two"))
+
+
+def test_the_trained_model_is_exported_for_vllm_and_transformers(
+    run: tuple[subprocess.CompletedProcess[str], Path], world: World
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    trained = AutoModelForCausalLM.from_pretrained(run[1] / "hf_model").state_dict()
+    before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
+    assert trained.keys() == before.keys() and any((trained[name] != before[name]).any() for name in before)
+    assert AutoTokenizer.from_pretrained(run[1] / "hf_model").chat_template
+
+
+def test_a_finished_run_is_not_overwritten(run: tuple[subprocess.CompletedProcess[str], Path], world: World) -> None:
+    again = refused(BEST, *TWO_STEPS, *LARGE_STEPS, "name=two", **world.environment(run[1].parents[2]))
+    assert_refused(again, "finished run", "fresh=1")
 
 
 @pytest.mark.slow
@@ -270,9 +273,15 @@ BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
 def test_bad_input_is_one_sentence_before_anything_starts(
     world: World, tmp_path: Path, words: tuple[str, ...], environment: dict[str, str], said: tuple[str, ...]
 ) -> None:
-    done = run_command("bash", "recipes/launch.sh", *words, **{**world.environment(tmp_path / "runs"), **environment})
+    done = refused(*words, **{**world.environment(tmp_path / "runs"), **environment})
     assert_refused(done, *said)
     assert not list((tmp_path / "runs").rglob("run.json"))
+
+
+def test_the_launcher_ends_with_the_sentence_of_its_check(world: World, tmp_path: Path) -> None:
+    words, _, said = BAD_INPUT[0]
+    assert_refused(run_process("bash", "recipes/launch.sh", *words, **world.environment(tmp_path)), *said)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_folder_without_tokenizer_is_refused(world: World, tmp_path: Path) -> None:
@@ -291,8 +300,3 @@ def test_a_run_that_would_fill_the_disk_is_refused(world: World, tmp_path: Path)
         weights.truncate(4 << 40)  # a sparse file: four terabytes that take no room
     done = run_command("recipes.check", RECIPE, "hardware=cpu", DATA_DIR=str(world.data), MODEL_PATH=str(tmp_path))
     assert_refused(done, "GB", "RUNS_DIR")
-
-
-def test_every_recipe_passes_the_check(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = command("recipes.check")
-    assert done.returncode == 0, done.stderr

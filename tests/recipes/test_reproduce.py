@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.launcher.paper_check import paper_rows, row_of
+from common.papers import paper_rows, row_of
 from recipes.launcher.stages import stages
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_process
 
 STRICT = "reward.custom_reward_function.reward_kwargs.accuracy=strict"
 
@@ -73,9 +73,9 @@ def test_every_row_has_a_chain_that_ends_with_a_comparison(row: str) -> None:
 
 def test_without_data_and_mimic_it_says_what_to_set(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path / "data"), "RUNS_DIR": str(tmp_path), "MIMIC": ""}
-    done = run_command("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", **environment)
+    done = run_process("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", **environment)
     assert_refused(done, "MIMIC", "manifest.json")
-    assert_refused(run_command("bash", "recipes/deepicd_r1/reproduce.sh", "table1/strict"), "deepicd_r1/table1/strict")
+    assert_refused(run_process("bash", "recipes/deepicd_r1/reproduce.sh", "table1/strict"), "deepicd_r1/table1/strict")
 
 
 def test_an_unfinished_run_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,13 +95,13 @@ def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) ->
         "TRACES": str(world.mimic / "traces.parquet"),
     }
     words = ("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", "hardware=cpu", "data.train_batch_size=4")
-    done = run_command(*words, **environment)
+    done = run_process(*words, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "drg_sapphire"
     scores = json.loads((folder / "eval/table1-strict/scores.json").read_text())
     assert "Pass@1" in json.dumps(scores) or "pass@1" in json.dumps(scores)
     assert "40.1" in (folder / "report/table1-strict/index.html").read_text()  # the paper's number beside ours
-    again = run_command(*words, **environment)
+    again = run_process(*words, **environment)
     assert again.returncode == 0 and again.stdout.count("done before") == 6, again.stdout
 
 
@@ -123,7 +123,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, dict[str, s
             *("--max_length", 768, "--num_train_epochs", 4),
         ),
     ):
-        done = run_command(*words)
+        done = run_process(*words)
         assert done.returncode == 0, done.stdout + done.stderr
     return World(mimic, data, sft), {"DATA_DIR": str(data), "MODEL_PATH": str(sft)}
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.proofs import TABLES
 from data_prep import parquet
-from tests.conftest import World, run_command
+from tests.conftest import World, run_process
 
 ONE_STEP = ("hardware=cpu", "trainer.total_training_steps=1", "data.train_batch_size=8", "trainer.save_freq=-1")
 RECIPE = """# @package _global_
@@ -37,7 +37,7 @@ def terse(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.table({"prompt": cases["prompt"], "completion": chats}), place / "cases.parquet")
     words = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--num_train_epochs", 20, "--save_strategy", "no")
     places = ("--model", world.model, "--cases", place / "cases.parquet", "--output_dir", place / "model")
-    done = run_command("sft.train", *words, *places)
+    done = run_process("sft.train", *words, *places)
     assert done.returncode == 0, done.stderr[-3000:]
     return place / "model"
 
@@ -47,7 +47,7 @@ def outcomes(copy: Path, world: World, model: Path, section: str) -> dict[str, n
     (copy / "recipes/drg_sapphire/mine.yaml").write_text(RECIPE + section)
     environment = {**world.environment(copy / "runs"), "MODEL_PATH": str(model)}
     words = ("bash", copy / "recipes/launch.sh", "drg_sapphire/mine", *ONE_STEP, "name=mine")
-    done = run_command(*words, **environment)
+    done = run_process(*words, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = copy / "runs/drg_sapphire/mine/mine"
     table = pq.read_table(folder / "outcomes.parquet")

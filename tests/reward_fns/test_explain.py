@@ -1,16 +1,16 @@
 """The command that explains a score to people."""
 
 import subprocess
-import sys
 
 import pytest
+
+from tests.conftest import run_command
 
 MCC = "HEART FAILURE AND SHOCK WITH MCC"
 
 
 def explain(*arguments: str, completion: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reward_fns.explain", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, input=completion)
+    return run_command("reward_fns.explain", *arguments, stdin=completion)
 
 
 def lines(run: subprocess.CompletedProcess[str]) -> dict[str, str]:

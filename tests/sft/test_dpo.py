@@ -8,13 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common import record
 from common.commands import UserError
 from data_prep import parquet
 from eval.generation import parts
 from reward_fns.task import TASKS
 from sft.dpo import main
 from sft.pairs import SCHEMA
-from tests.conftest import World, assert_refused, run_command
+from tests.conftest import World, assert_refused, run_command, run_process
 
 CONFIG = ("--config", "recipes/drg_sapphire/sft/staged_dpo.yaml", "--hardware", "cpu")
 WRONG = TASKS["drg"].completion("The course speaks of pain, and of nothing else that counts.", "CHEST PAIN")
@@ -31,7 +32,7 @@ SETTINGS = {
 def generations(folder: Path, rows: list[dict]) -> Path:
     """A folder as eval.generate leaves it."""
     folder.mkdir()
-    parts.write_run(folder, {"settings": SETTINGS, "prompts": len(rows), "finished": True})
+    record.write(folder, settings=SETTINGS, prompts=len(rows), finished=True)
     parts.add(folder, pa.Table.from_pylist(rows, schema=parts.SCHEMA), SETTINGS)
     return folder
 
@@ -61,7 +62,7 @@ def pairs(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dpo(world: World, pairs: Path, out: Path, *flags: object) -> subprocess.CompletedProcess[str]:
     words = ("sft.dpo", *CONFIG, "--model", world.model, "--pairs", pairs, "--output_dir", out)
-    return run_command(*words, "--learning_rate", 1e-4, "--max_steps", 8, *flags)
+    return run_process(*words, "--learning_rate", 1e-4, "--max_steps", 8, *flags)
 
 
 def test_pairs_set_the_accepted_trace_against_the_first_whole_wrong_completion(world: World, pairs: Path) -> None:

@@ -21,15 +21,20 @@ from sft import titles
 from sft.train import main
 from sft.training.examples import inputs, load
 from sft.training.settings import Source
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
+
+pytestmark = pytest.mark.alone
 
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
 
 
+def places(world: World) -> dict[str, str]:
+    return {"DATA_DIR": str(world.data), "TRACES": str(world.mimic / "traces.parquet")}
+
+
 def sft(world: World, out: Path, *flags: object) -> subprocess.CompletedProcess[str]:
-    environment = {"DATA_DIR": str(world.data), "TRACES": str(world.mimic / "traces.parquet"), "MODEL_PATH": str(out)}
-    words = ("sft.train", *TINY, "--model", world.model, "--max_steps", 4, *flags)
-    return run_command(*words, BASE_MODEL=str(world.model), **environment)
+    words = ("sft.train", *TINY, "--model", world.model, "--output_dir", out, "--max_steps", 4, *flags)
+    return run_process(*words, **places(world))
 
 
 def source(world: World, **keys: object) -> Source:
@@ -42,19 +47,21 @@ def losses(run: Path) -> list[float]:
     return [row["loss"] for row in rows if "loss" in row]
 
 
-def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, trained: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    done = sft(world, tmp_path / "sft", "--logging_steps", 1)
-    assert done.returncode == 0, done.stderr
-    first, *_, last = losses(tmp_path / "sft")
+    first, *_, last = losses(trained)
     assert last < first
-    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "sft").state_dict()
+    after = AutoModelForCausalLM.from_pretrained(trained).state_dict()
     before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
-    assert any((trained[name] != before[name]).any() for name in before)
-    assert AutoTokenizer.from_pretrained(tmp_path / "sft").chat_template
-    assert not list((tmp_path / "sft").glob("checkpoint-*"))
-    assert_refused(sft(world, tmp_path / "sft"), "finished run", "--fresh")
+    assert any((after[name] != before[name]).any() for name in before)
+    assert AutoTokenizer.from_pretrained(trained).chat_template
+    assert not list(trained.glob("checkpoint-*"))
+
+
+def test_a_finished_run_is_not_overwritten(world: World, trained: Path) -> None:
+    again = run_command("sft.train", *TINY, "--model", world.model, "--output_dir", trained, **places(world))
+    assert_refused(again, "finished run", "--fresh")
 
 
 def test_accepted_traces_earn_the_maximum_as_completions(world: World) -> None:
@@ -105,8 +112,8 @@ def test_outcome_only_rows_are_the_answer_alone(world: World) -> None:
 def test_bad_sources_are_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = pa.table({"prompt": [[{"role": "user", "content": "Why?"}]], "completion": [[]]})
     pq.write_table(empty, tmp_path / "empty.parquet")
-    for name, value in {"DATA_DIR": world.data, "TRACES": world.mimic / "traces.parquet"}.items():
-        monkeypatch.setenv(name, str(value))
+    for name, value in places(world).items():
+        monkeypatch.setenv(name, value)
     for flags, said in (
         (("--cases", "nowhere.parquet"), "nowhere.parquet does not exist; run `python -m data_prep.drg`"),
         (("--style", "haiku"), "no trace style 'haiku'; there is cot_first"),
@@ -118,7 +125,8 @@ def test_bad_sources_are_named(world: World, tmp_path: Path, monkeypatch: pytest
         words = [*TINY, "--model", world.model, "--output_dir", tmp_path / "out", *flags]
         with pytest.raises(UserError, match=said):
             main([str(word) for word in words])
-    assert_refused(sft(world, tmp_path, "--style", "haiku"), "haiku")
+    refused = run_command("sft.train", *TINY, "--output_dir", tmp_path, "--style", "haiku", BASE_MODEL=str(world.model))
+    assert_refused(refused, "haiku")
 
 
 def test_a_bad_configuration_is_named(tmp_path: Path) -> None:
@@ -165,8 +173,7 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(world: World, 
     assert sft(world, tmp_path / "whole", *flags).returncode == 0
     out = tmp_path / "broken"
     words = [sys.executable, "-m", "sft.train", *TINY, "--model", world.model, *flags, "--output_dir", out]
-    environment = {"DATA_DIR": str(world.data), "TRACES": str(world.mimic / "traces.parquet")}
-    process = subprocess.Popen([str(word) for word in words], env={**os.environ, **environment}, cwd=ROOT)
+    process = subprocess.Popen([str(word) for word in words], env={**os.environ, **places(world)}, cwd=ROOT)
     while not (out / "checkpoint-5/trainer_state.json").exists() and process.poll() is None:
         time.sleep(0.02)
     process.kill()

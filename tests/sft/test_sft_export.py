@@ -1,14 +1,12 @@
 """A verl checkpoint as a folder of transformers: the next stage starts from the model that was trained."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data_prep import parquet
-from tests.conftest import World, run_command
+from tests.conftest import World, run_process
 
 # two steps, as the first one's rate is 0, with a reward that always varies: the exported weights are trained ones
 STEPS = (
@@ -35,12 +33,12 @@ def test_greedy_answers_of_a_verl_checkpoint_survive_its_export(world: World, tm
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     words = ("bash", "recipes/launch.sh", "drg_sapphire/strict", *STEPS, "name=two")
-    done = run_command(*words, **world.environment(tmp_path))
+    done = run_process(*words, **world.environment(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "drg_sapphire/strict/two"
     actor = run / "checkpoints/global_step_2/actor"
     merge = ("verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor, "--target_dir", run / "merged")
-    merged = subprocess.run([sys.executable, "-m", *map(str, merge)], capture_output=True, text=True)
+    merged = run_process(*merge)
     assert merged.returncode == 0, merged.stderr
 
     tokenizer = AutoTokenizer.from_pretrained(run / "merged")

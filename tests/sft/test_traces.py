@@ -21,7 +21,7 @@ from data_prep import parquet
 from reward_fns.task import TASKS
 from sft.traces import main
 from sft.tracing import quality, requests
-from tests.conftest import ROOT, World, assert_refused, run_command
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 GOLD = "HEART FAILURE AND SHOCK WITH MCC"
 CASE = "The patient came with dyspnea and edema. He was diuresed for five days and his kidneys failed on day two."
@@ -126,7 +126,10 @@ class Writer(ThreadingHTTPServer):
         )
         self.golds: list[str] = []
         self.seconds = 0.0
-        Thread(target=self.serve_forever, daemon=True).start()
+        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no news; the traceback would stand among what the command says."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -245,7 +248,7 @@ def test_settings_cannot_be_mixed_and_bad_ones_are_named(world: World, writer: W
 def taught(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, taught to answer the requests of sft.traces."""
     out = tmp_path_factory.mktemp("taught") / "model"
-    done = run_command(
+    done = run_process(
         *("sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--requests", "true", "--max_length", 1024),
         *("--cases", world.data / "drg/sft/full_95.parquet", "--num_train_epochs", 20, "--output_dir", out),
         BASE_MODEL=str(world.model), DATA_DIR=str(world.data), TRACES=str(world.mimic / "traces.parquet"),
@@ -268,7 +271,7 @@ def test_killed_at_any_point_no_trace_is_lost_or_doubled(world: World, taught: P
         assert process.poll() is None, "it was to be killed while it wrote"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = run_command("sft.traces", *flags)
+    done = run_process("sft.traces", *flags)
     assert done.returncode == 0, done.stderr
     indexes = [i for part in sorted(folder.glob("part-*.parquet")) for i in pq.read_table(part)["index"].to_pylist()]
     assert sorted(indexes) == sorted(parquet.infos(parquet.read(data), "index"))

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from data_prep import parquet
-from tests.conftest import World, run_command
+from tests.conftest import World, run_command, run_process
 
 SHARES = (50, 75, 90, 95)
 TRAINING = [f"{kind}/{name}" for kind in ("rl", "sft") for name in
@@ -15,7 +15,7 @@ FILES = ["test", "test_small", *TRAINING]
 
 def prepare(mimic: Path, out: Path, *options: object, **environment: str) -> Path:
     call = ("data_prep.drg", "--hosp", mimic / "hosp", "--note", mimic / "note", "--out", out, *options)
-    done = run_command(*call, **environment)
+    done = (run_process if environment else run_command)(*call, **environment)  # Python reads some at its start alone
     assert done.returncode == 0, done.stderr
     return out / "drg"
 

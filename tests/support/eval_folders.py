@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from common import record
 from eval.generation import parts
 
 MCC, CC, WITHOUT = (f"HEART FAILURE AND SHOCK {status}" for status in ("WITH MCC", "WITH CC", "WITHOUT CC/MCC"))
@@ -47,7 +48,7 @@ def folder(
     for start in range(0, len(cases), per_part):
         add(out, cases[start : start + per_part], start, made_with, source)
     run = {"settings": made_with, "prompts": len(cases), "finished": True, "command": "python -m eval.generate"}
-    parts.write_run(out, run)
+    record.write(out, **run)
     return out
 
 

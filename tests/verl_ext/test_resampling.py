@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import World, run_command
+from tests.conftest import World, run_process
 from verl_ext.resampling_rules import good_enough
 
 N, REDRAWS, STEPS, PROMPTS = 8, 12, 8, 16
@@ -27,7 +27,7 @@ def test_the_groups_that_teach_nothing_are_drawn_again_and_no_other(
 ) -> None:
     log = tmp_path / "tosses"
     options = "reward.custom_reward_function.reward_kwargs"
-    done = run_command(
+    done = run_process(
         *("bash", "recipes/launch.sh", f"drg_sapphire/{rule}_resampling", "hardware=cpu", "name=coin"),
         *(f"trainer.total_training_steps={STEPS}", f"data.train_batch_size={PROMPTS}", "trainer.save_freq=-1"),
         *("data.max_response_length=8", "actor_rollout_ref.model.use_remove_padding=false"),

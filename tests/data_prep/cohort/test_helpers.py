@@ -14,19 +14,7 @@ import pytest
 from common.commands import UserError
 from data_prep.cohort import helpers
 from tests.conftest import ROOT
-
-
-def batches(numbers: range) -> list[pa.RecordBatch]:
-    return [pa.record_batch([[number], ["x" * 100_000]], ["number", "text"]) for number in numbers]
-
-
-def who(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The number and the process that was given it."""
-    time.sleep(0.02)
-    number = batch["number"][0].as_py()
-    if number == 13:
-        raise UserError("thirteen is no number")
-    return pa.record_batch([[number], [os.getpid()], batch["text"]], ["number", "process", "text"])
+from tests.support.batches import batches, who
 
 
 def open_files() -> int:
@@ -76,7 +64,7 @@ def test_small_files_have_no_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 PROGRAM = """
 from itertools import count
 from data_prep.cohort import helpers
-from tests.data_prep.cohort.test_helpers import batches, who
+from tests.support.batches import batches, who
 if __name__ == "__main__":
     endless = (batch for start in count(100) for batch in batches(range(start, start + 1)))
     for found in helpers.each(endless, who, 1):

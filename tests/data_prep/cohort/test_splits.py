@@ -1,35 +1,13 @@
 """Rows are divided by label and by patient as said, the same on every machine."""
 
-import io
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from numpy._core import _multiarray_umath as cpu
 from sklearn.model_selection import train_test_split
 
 from data_prep.cohort import quicksort, splits
+from tests.support.numpy_sorts import SCALAR, cpu, numpy_argsort
 
 SHARES = ((90, 10), (70, 20, 10))
-# The environment in which numpy uses none of the vector instructions that this CPU has.
-SCALAR = {"NPY_DISABLE_CPU_FEATURES": " ".join(name for name in cpu.__cpu_dispatch__ if cpu.__cpu_features__[name])}
-
-
-def numpy_argsort(arrays: list[np.ndarray], **environment: str) -> list[np.ndarray]:
-    """numpy's own argsort of each array, in a process with this environment."""
-    program = (
-        "import sys, io, numpy as np; arrays = np.load(io.BytesIO(sys.stdin.buffer.read())).values();"
-        "np.savez(sys.stdout.buffer, *[np.argsort(array) for array in arrays])"
-    )
-    packed = io.BytesIO()
-    np.savez(packed, *arrays)
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=packed.getvalue(), env={**os.environ, **environment}, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
-    return list(np.load(io.BytesIO(done.stdout)).values())
 
 
 def killer(rows: int) -> np.ndarray:
@@ -76,8 +54,8 @@ def test_the_order_is_that_of_numpys_scalar_quicksort(monkeypatch: pytest.Monkey
     assert sum(high - low > 1000 for low, high in heaps) >= 2  # the killers do kill
 
 
-@pytest.mark.skipif(not cpu.__cpu_features__["AVX2"], reason="this CPU has no vector sort")
 def test_numpys_vector_sort_gives_another_order() -> None:
+    assert cpu.__cpu_features__["AVX2"], "vLLM for CPUs needs it, too"
     labels, _ = cohort(20_000, 0)
     vector, scalar = (numpy_argsort([labels], **environment)[0] for environment in ({}, SCALAR))
     assert np.array_equal(labels[vector], labels[scalar]) and not np.array_equal(vector, scalar)

@@ -9,11 +9,12 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from common import record
 from data_prep import parquet, prompts
 from eval.generation import parts
 from eval.generation.engines import prompt_tokens
 from recipes.launcher.compose import compose
-from tests.conftest import ROOT, World, run_command
+from tests.conftest import ROOT, World, run_process
 from tests.support.eval_folders import scores_of, settings
 
 CASES, N = 24, 4
@@ -47,7 +48,7 @@ def tuned(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {"BASE_MODEL": str(world.model), "DATA_DIR": str(world.data), "MODEL_PATH": str(model)}
     traces = {"TRACES": str(world.mimic / "traces.parquet"), "CUDA_VISIBLE_DEVICES": ""}
     given = ["sft.train", "--config", "recipes/drg_sapphire/sft/tiny.yaml", "--num_train_epochs", 30]
-    done = run_command(*given, "--save_strategy", "no", **environment, **traces)
+    done = run_process(*given, "--save_strategy", "no", **environment, **traces)
     assert done.returncode == 0, done.stderr[-3000:]
     return model
 
@@ -56,7 +57,7 @@ def tuned(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def validated(world: World, tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], dict]:
     """What verl's validation before the first step generates, and what it logs."""
     place = tmp_path_factory.mktemp("agreement")
-    done = run_command(
+    done = run_process(
         *("bash", "recipes/launch.sh", "drg_sapphire/strict", "hardware=cpu", "name=agreement"),
         *("trainer.val_before_train=true", "trainer.total_training_steps=1", "data.train_batch_size=4"),
         *(f"data.val_max_samples={CASES}", f"actor_rollout_ref.rollout.val_kwargs.n={N}"),
@@ -97,7 +98,7 @@ def test_verls_validation_accuracy_is_our_pass_at_1_on_the_same_samples(world, t
         for case, found in ((cases[prompt], found) for prompt, found in samples.items())
     ]
     parts.add(out, pa.Table.from_pylist(rows), made_with)
-    parts.write_run(out, {"settings": made_with, "prompts": CASES, "finished": True})
+    record.write(out, settings=made_with, prompts=CASES, finished=True)
     done = command("eval.score", "--generations", out)
     assert done.returncode == 0, done.stderr
     ours = {name: row["value"] for name, row in scores_of(out)["metrics"].items()}

@@ -18,9 +18,9 @@ import pytest
 from data_prep import parquet
 from eval.generation import parts
 from eval.generation.engines import request_seed
-from tests.conftest import ROOT, World, assert_refused
+from tests.conftest import ROOT, World, assert_refused, run_process
 
-PROMPTS, N, TOKENS = 36, 3, 16  # three parts of at most 16 prompts
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def temporary() -> Iterator[Path]:
 
 
 def words(world: World, place: Path, **changed: object) -> list[object]:
-    given = {"data": world.data / "drg" / "test.parquet", "model": world.model, "out": place, "limit": PROMPTS, "n": N}
-    given |= {"max_tokens": TOKENS, "temperature": 1.0, "top_p": 1.0} | changed
+    given = {"data": world.data / "drg" / "test.parquet", "model": world.model, "out": place, "limit": 36, "n": 3}
+    given |= {"max_tokens": 16, "temperature": 1.0, "top_p": 1.0} | changed
     return ["eval.generate", *(word for key, value in given.items() for word in ("--" + key.replace("_", "-"), value))]
 
 
@@ -41,46 +41,53 @@ def rows_of(out: Path) -> dict[int, dict]:
     return {row["index"]: row for path in parts.paths(out) for row in pq.read_table(path).to_pylist()}
 
 
-def test_generate_once_fill_in_what_is_missing_and_mix_nothing(world, command, tmp_path, temporary):
-    out = tmp_path / "g"
-    # Ray of our own: an address that somebody left in the environment does not matter.
-    first = command(*words(world, out), TMPDIR=str(temporary), RAY_ADDRESS="192.0.2.1:6379")
-    assert first.returncode == 0, first.stderr
-    assert "tokens/s" in first.stderr and "INFO" not in first.stderr, "vLLM and Ray belong in generate.log"
-    assert not list(temporary.glob("ray-*")), "Ray left its files behind"
-
-    cases = pq.read_table(world.data / "drg" / "test.parquet").to_pylist()[:PROMPTS]
-    rows = rows_of(out)
+def test_every_prompt_has_its_completions_once_with_what_is_known_of_them(world, generated):
+    cases = pq.read_table(world.data / "drg" / "test.parquet").to_pylist()[: generated.prompts]
+    rows = rows_of(generated.folder)
     assert sorted(rows) == sorted(case["extra_info"]["index"] for case in cases)
     for case in cases:
         row = rows[case["extra_info"]["index"]]
         assert row["ground_truth"] == case["reward_model"]["ground_truth"]
         assert (row["hadm_id"], row["data_source"]) == (case["extra_info"]["hadm_id"], "mimic_drg")
-        assert len(row["completions"]) == len(row["n_tokens"]) == len(row["finish_reason"]) == N
-        assert len(set(row["completions"])) == N, "the samples of a prompt have different seeds"
-        assert all(1 <= count <= TOKENS for count in row["n_tokens"])
-    run = parts.read_run(out)
-    assert run["finished"] and run["settings"]["sampling"] | {"n": N, "top_k": 0} == run["settings"]["sampling"]
+        assert len(row["completions"]) == len(row["n_tokens"]) == len(row["finish_reason"]) == generated.n
+        assert len(set(row["completions"])) == generated.n, "the samples of a prompt have different seeds"
+        assert all(1 <= count <= generated.max_tokens for count in row["n_tokens"])
+    run = parts.read_run(generated.folder)
+    assert run["finished"]
+    assert run["settings"]["sampling"] | {"n": generated.n, "top_k": 0} == run["settings"]["sampling"]
 
-    before = {path: path.stat().st_mtime_ns for path in parts.paths(out)}
-    again = command(*words(world, out))
+
+def test_the_terminal_shows_progress_and_ray_leaves_nothing_behind(generated):
+    assert "tokens/s" in generated.done.stderr and "INFO" not in generated.done.stderr, "vLLM says that in generate.log"
+    assert not list(generated.temporary.glob("ray-*")), "Ray left its files behind"
+
+
+def test_what_is_there_is_not_made_again_and_settings_are_not_mixed(command, generated):
+    before = {path: path.stat().st_mtime_ns for path in parts.paths(generated.folder)}
+    again = command(*generated.words)
     assert again.returncode == 0 and "all there already" in again.stdout
-    assert {path: path.stat().st_mtime_ns for path in parts.paths(out)} == before
+    assert {path: path.stat().st_mtime_ns for path in parts.paths(generated.folder)} == before
+    assert_refused(command(*generated.words, "--temperature", 0.5), "was made with temperature 1.0 and this is 0.5")
+    assert_refused(command(*generated.words, "--limit", generated.prompts - 1), "limit")
 
-    assert_refused(command(*words(world, out, temperature=0.5)), "was made with temperature 1.0 and this is 0.5")
-    assert_refused(command(*words(world, out, limit=PROMPTS - 1)), "limit")
 
+def test_what_vllm_generated_is_scored(command, generated, tmp_path):
+    scored = command("eval.score", "--generations", generated.folder, "--out", tmp_path / "scores.json")
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads((tmp_path / "scores.json").read_text())["metrics"]["drg/pass@1"]["n"] == generated.prompts
+
+
+@pytest.mark.slow
+def test_what_was_lost_is_filled_in_as_it_was_and_nothing_else(generated, tmp_path):
+    out = Path(shutil.copytree(generated.folder, tmp_path / "g"))
+    before = {path: path.stat().st_mtime_ns for path in parts.paths(out)}
     lost = parts.paths(out)[1]
     lost.unlink()
-    filled = command(*words(world, out))
+    filled = run_process(*generated.words, "--out", out)
     assert filled.returncode == 0, filled.stderr
-    assert {path: path.stat().st_mtime_ns for path in parts.paths(out) if path in before and path != lost} == {
-        path: time for path, time in before.items() if path != lost
-    }
-    assert rows_of(out) == rows, "seeded: what was lost comes back as it was"
-
-    scored = command("eval.score", "--generations", out)
-    assert scored.returncode == 0, scored.stderr
+    kept = {path: time for path, time in before.items() if path != lost}
+    assert {path: path.stat().st_mtime_ns for path in parts.paths(out) if path in kept} == kept
+    assert rows_of(out) == rows_of(generated.folder), "seeded: what was lost comes back as it was"
 
 
 @pytest.mark.slow
@@ -113,12 +120,12 @@ def test_a_run_that_is_stopped_loses_no_part_and_leaves_nothing_running(world, c
     assert 1 <= len(kept) < 9
 
     assert_refused(command("eval.score", "--generations", out), "is not finished")
-    done = command(*words(world, out, **given))
+    done = run_process(*words(world, out, **given))
     assert done.returncode == 0, done.stderr
     assert {path: path.read_bytes() for path in kept} == kept
     assert len(parts.done(out, parts.read_run(out)["settings"])) == 144
     if number == signal.SIGKILL:
-        through = command(*words(world, tmp_path / "through", **given))
+        through = run_process(*words(world, tmp_path / "through", **given))
         assert through.returncode == 0, through.stderr
         assert rows_of(out) == rows_of(tmp_path / "through"), "what a run would have given that nobody stopped"
 
@@ -143,7 +150,7 @@ print(json.dumps([sum(len(each.outputs[0].token_ids) for each in done), seconds]
 
 
 @pytest.mark.slow
-def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world, command, tmp_path):
+def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world, tmp_path):
     chats = [
         [{"role": "user", "content": f"The patient of case {i} had a cough for {i % 9} days."}] for i in range(4096)
     ]
@@ -167,7 +174,7 @@ def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world
         plain = tokens / seconds
         out = tmp_path / f"g{repeat}"
         changed = {"data": tmp_path / "short.parquet", "limit": 4096, "n": 1, "max_tokens": 24}
-        done = command(*words(world, out, **changed))
+        done = run_process(*words(world, out, **changed))
         assert done.returncode == 0, done.stderr
         ours = parts.read_run(out)["speed"]["tokens_per_second"]
         ratios.append(ours / plain)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import assert_refused
-from tests.eval.scoring.test_eval_icd import icd_folder
 from tests.support.eval_folders import CASES, SECRET, folder, say, scored, scores_of
+from tests.support.icd_folders import icd_folder
 from tests.support.report_pages import STEP, Page, training
 
 

@@ -1,9 +1,8 @@
-"""eval/paper_results.yaml against a second transcription of the four tables, typed column by column and not by row."""
+"""The papers' paper.yaml against a second transcription of the four tables, typed column by column and not by row."""
 
 import pytest
 
-from eval.page.paper_results import find, paper_tables
-from recipes.launcher.paper_check import paper_rows
+from common.papers import find, paper_rows, paper_tables
 
 TABLES = {table.id: table for table in paper_tables()}
 

@@ -8,7 +8,6 @@ import pytest
 
 from data_prep import parquet
 from tests.conftest import assert_refused
-from tests.eval.scoring.test_eval_icd import icd_folder
 from tests.support.eval_folders import (
     BAD_FORMAT,
     CASES,
@@ -22,6 +21,7 @@ from tests.support.eval_folders import (
     scored,
     settings,
 )
+from tests.support.icd_folders import icd_folder
 
 NOTE = "a sentence of the note"
 

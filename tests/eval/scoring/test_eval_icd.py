@@ -1,7 +1,6 @@
 """ICD scores: every label set against scikit-learn, NIL and unparsed answers by hand, intervals by simulation."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,10 @@ from eval.scoring.intervals import Bootstrap
 from eval.scoring.metrics import INVALID
 from eval.scoring.samples import read_samples
 from tests.conftest import assert_refused
-from tests.support.eval_folders import BAD_FORMAT, add, folder, scores_of, settings
+from tests.support.eval_folders import add, folder, scores_of
+from tests.support.icd_folders import CASES, icd_folder, say
 
 NOBODY = 99  # stands for "no prediction" in scikit-learn, outside every label set
-
-
-def say(code: str) -> str:
-    return f"<think>\nwords of a reasoning\n</think>\n<diagnosis>\n{code}\n</diagnosis>"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -59,32 +55,6 @@ def test_several_samples_are_so_many_runs_whose_macro_averages_are_averaged():
     together = macro(Answers(said, gold, 6, marks), patients, Bootstrap(5))
     for name, (estimate, _) in together.items():
         assert estimate.value == pytest.approx(np.mean([run[name][0].value for run in runs]))
-
-
-# The label file; I2109 is no code of it, X99 exists and is not in it, Q9999 does not exist.
-LABELS = ["I214", "I219", "I509", "E119", "J189", "A419"]
-CASES = [
-    (1, "I214", ["I21.4"]),  # right
-    (1, "I214", ["I219"]),  # category and chapter right
-    (2, "I509", ["I2109"]),  # chapter right; category I21; as a code NIL
-    (3, "E119", ["Q9999"]),  # does not exist: NIL below, no answer at chapter level
-    (4, "J189", [None]),  # unparsed
-    (5, "A419", ["X99"]),  # exists outside the file: chapter 20, NIL below
-]
-
-
-def icd_folder(out: Path, cases=CASES, labels=LABELS, **changed) -> Path:
-    data = out.parent / "data"
-    data.mkdir(exist_ok=True)
-    levels = {"chapter": [], "category": sorted({code[:3] for code in labels}), "code": [*labels, "NIL"]}
-    (data / "labels.json").write_text(json.dumps(levels))
-    made_with = settings(data={"name": str(data / "test.parquet"), "sha256": "d" * 64, "limit": None}, **changed)
-    n = len(cases[0][2])
-    made_with["sampling"] |= {"n": n}
-    rows = [
-        (patient, gold, [BAD_FORMAT if code is None else say(code) for code in codes]) for patient, gold, codes in cases
-    ]
-    return folder(out, rows, made_with=made_with, source="mimic_icd")
 
 
 def test_every_icd_metric_equals_the_one_computed_by_hand(tmp_path, command):

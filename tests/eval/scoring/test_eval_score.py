@@ -6,7 +6,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from eval.generation import parts
+from common import record
 from reward_fns.drg.reward import compute_score
 from tests.conftest import ROOT, assert_refused
 from tests.support.eval_folders import CASES, CC, CHEST, MCC, SECRET, add, folder, say, scores_of, settings
@@ -73,7 +73,7 @@ def test_a_prefill_is_put_back_before_scoring(tmp_path, command):
 def test_samples_are_written_in_the_order_of_the_cases_and_without_their_text(tmp_path, command):
     out = folder(tmp_path / "g", CASES[2:])
     add(out, CASES[:2], 2, settings())
-    parts.write_run(out, parts.read_run(out) | {"prompts": 4})
+    record.write(out, prompts=4)
     assert command("eval.score", "--generations", out, "--out", tmp_path / "elsewhere.json").returncode == 0
     rows = pq.read_table(out / "per_sample.parquet").to_pylist()
     assert [row["index"] for row in rows] == [0, 1, 2, 3]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from common import record
 from eval.generation import parts
 from tests.conftest import assert_refused
 from tests.support.eval_folders import CASES, CHEST, add, folder, say, settings
@@ -16,7 +17,7 @@ def break_no_folder(out: Path) -> str:
 
 
 def break_unfinished(out: Path) -> str:
-    parts.write_run(out, parts.read_run(out) | {"finished": False})
+    record.write(out, finished=False)
     return "is not finished"
 
 

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from eval.generation import parts
+from common import record
 from reward_fns.drg import ms_drg
 from reward_fns.icd import icd10
 from tests.conftest import ROOT
@@ -37,7 +37,7 @@ def test_the_papers_test_set_is_scored_in_20_seconds_and_1500_megabytes(tmp_path
             completions = [random.choice(texts) + f"<{tag}>{answer}</{tag}>" for answer in said]
             rows.append((random.randrange(20_000), gold, completions))
         add(out, rows, start, made_with, source)
-    parts.write_run(out, {"settings": made_with, "prompts": cases, "finished": True, "command": ""})
+    record.write(out, settings=made_with, prompts=cases, finished=True, command="")
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "eval.score", "--generations", str(out)], cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,0 +1,48 @@
+"""Processes end with the one that started them, and their sockets have a place."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from common.commands import UserError
+from common.processes import SOCKET_ROOM, descendants, end, scratch_folder
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def test_a_stopped_and_a_stubborn_process_are_ended_and_others_live() -> None:
+    started = [subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        for process in started:
+            assert process.stdout is not None and process.stdout.readline() == "up\n"
+        started[0].send_signal(signal.SIGSTOP)
+        assert {process.pid for process in (*started, other)} <= {process.pid for process in descendants()}
+        began = time.monotonic()
+        end((psutil.Process(process.pid) for process in started), grace=0.5)
+        assert time.monotonic() - began < 5 and other.poll() is None
+        assert not any(psutil.pid_exists(process.pid) for process in started)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_the_scratch_folder_is_short_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * SOCKET_ROOM)
+    long.mkdir()
+    for place in (long, Path("/tmp")):
+        monkeypatch.setenv("TMPDIR", str(place))
+        with scratch_folder() as folder:
+            assert Path(folder).is_dir() and Path(folder).parent == Path("/tmp")
+        assert not Path(folder).exists()
+
+
+def test_a_place_that_cannot_be_used_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    with pytest.raises(UserError, match=r"temporary folder /nonexistent cannot be used .*TMPDIR"), scratch_folder():
+        pass
