@@ -25,7 +25,7 @@ from common.record import commit
 from data_prep import parquet
 from eval.page import drawing
 from eval.page.drawing import Series
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from sft.training.examples import by_case
 
 SIZES = (300, 600, 1200, 2400, 4800)

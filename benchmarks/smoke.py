@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +61,16 @@ def overrides_of(recipe: str) -> tuple[str, ...]:
     return (*words, *still) if updates(compose(recipe)) > 1 else words
 
 
-@cache
-def code() -> str:
+def code(place: Path = RECIPES.parent) -> str:
     """A hash of the code that a run depends on."""
-    files = sorted({file for pattern in CODE for file in RECIPES.parent.glob(pattern)})
+    files = sorted({file for pattern in CODE for file in place.glob(pattern)})
     return hashlib.sha256(" ".join(f"{file.name} {sha256(file)}" for file in files).encode()).hexdigest()
 
 
 def fingerprint(recipe: str) -> str:
     """The same for two recipes that would do the same on a CPU, and for one until it or the code changes."""
     config = unresolved(compose(recipe, overrides_of(recipe)))
-    start = config.pop("study")  # which models and names it chooses; a CPU run has but one model
+    start = config.pop("study", {})  # which models and names it chooses; a CPU run has but one model
     return hashlib.sha256(
         json.dumps([config, start.get("rl"), code()], sort_keys=True, default=str).encode()
     ).hexdigest()

@@ -15,16 +15,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` only when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)  # mkstemp makes private files; an output has the user's usual mode
-    try:
-        yield Path(name)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        made = Path(beside) / path.name
+        yield made
+        os.replace(made, path)
 
 
 @contextmanager
@@ -36,13 +30,11 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     made.chmod(0o755)
     try:
         yield made
+        aside = made.with_name(made.name + ".old")
         if path.exists():
-            aside = made.with_name(made.name + ".old")
             os.replace(path, aside)
-            os.replace(made, path)
-            shutil.rmtree(aside)
-        else:
-            os.replace(made, path)
+        os.replace(made, path)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -6,8 +6,7 @@
 recipes/README.md says what the keys of a paper.yaml mean; a fault in one is a sentence with the file and the key.
 """
 
-import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from common.commands import UserError
+from common.settings import refuse_unknown
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 NEEDED = {"paper", "task", "split", "fixed", "tables"}
@@ -153,16 +153,16 @@ def read(file: Path) -> Paper:
 
 
 def _paper(said: Any, place: Path, where: str) -> Paper:
-    _known(said, HEADER, where)
+    refuse_unknown(said.keys(), HEADER, where)
     if lacking := NEEDED - said.keys():
         raise UserError(f"{where} lacks the key {min(lacking)}")
     folder, rows, tables = place.name, {}, []
     for name, table in said["tables"].items():
-        _known(table, {*CAPTIONS, "columns", "rows"}, f"{where}: {name}")
+        refuse_unknown(table.keys(), {*CAPTIONS, "columns", "rows"}, f"{where}: {name}")
         columns, printed = table.get("columns") or said.get("columns", ()), []
         for key, row in table.get("rows").items():
             id, there = f"{name}/{key}", f"{where}: {name}/{key}"
-            _known(row, MADE | PRINTED, there)
+            refuse_unknown(row.keys(), MADE | PRINTED, there)
             if "same" not in row:
                 rows[f"{folder}/{id}"] = _row(id, row, said["fixed"], place, there)
             if "printed" in row:
@@ -204,12 +204,6 @@ def _printed(id: str, said: dict[str, Any], columns: Sequence[str], folder: str,
     options = tuple(option for option in said.get("options", ()) if recipe and not option.startswith("hardware="))
     about = (said.get(key) for key in ("note", "share", "sft_cases", "same"))
     return Printed(id, said.get("run", id), values, recipe, options, *about)
-
-
-def _known(said: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    for key in said.keys() - known:
-        near = difflib.get_close_matches(str(key), known, n=1)
-        raise UserError(f"{where}: there is no key {key}" + (f", did you mean {near[0]}?" if near else ""))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -1,7 +1,8 @@
-"""Processes that end with the one that started them, and a place for their sockets."""
+"""Processes that end with the one that started them, a place for their sockets, and nobody else's ear for their Ray."""
 
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -16,6 +17,18 @@ from common.commands import UserError
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 # The kernel takes 107 characters for the name of a socket, and Ray's are as long as this below its folder.
 SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+
+LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 for "find out the machine's own address"
+
+
+def alone() -> dict[str, str]:
+    """Environment of a Ray of one machine that answers nobody else, beside `_node_ip_address=LOOPBACK`.
+
+    What Ray and verl bind to the node's address is on loopback then. Ray's gRPC servers listen on every address
+    whatever one says: they ask for a token that only the processes of this run know.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return token | {"RAY_enable_metrics_collection": "0", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def die_with_parent() -> None:

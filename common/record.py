@@ -9,7 +9,6 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -48,10 +47,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Python and the packages that a result depends on, as far as they are installed."""
     found = {"python": platform.python_version()}
-    for name in packages:
+    for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

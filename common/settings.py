@@ -14,7 +14,7 @@ another default: the rest stays as declared.
 
 import difflib
 from argparse import SUPPRESS, ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -82,11 +82,17 @@ def load(path: Path, known: Collection[str] | None = None) -> DictConfig:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, DictConfig):
         raise UserError(f"{path} holds no keys; write `key: value` lines")
-    for key in map(str, settings):
-        if known is not None and key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise UserError(f"{path}: there is no key {key}" + (f", did you mean {near[0]}?" if near else ""))
+    if known is not None:
+        refuse_unknown(settings, known, path)
     return settings
+
+
+def refuse_unknown(keys: Iterable[Any], known: Collection[str], where: object) -> None:
+    """A sentence for the first key that nothing reads."""
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise UserError(f"{where}: there is no key {key}" + (f", did you mean {near[0]}?" if near else ""))
 
 
 def filled(

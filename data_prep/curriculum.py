@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
-from common.commands import UserError, existing, parser, run
+from common.commands import UserError, parser, run
 from common.files import sha256, whole_file
 from common.record import command_line
 from data_prep import parquet
-from data_prep.writing.manifest import ids_hash
+from data_prep.writing.manifest import rows_of
 from reward_fns.drg.reward import NOTHING, SCHEMES, payments
 
 COLUMNS = ("step", "index", "score", "accuracy", "acc", "format")
@@ -64,11 +62,7 @@ def schemes_of(outcomes: Path, given: str | None) -> list[str]:
 def read_outcomes(path: Path, schemes: list[str]) -> dict[int, Outcome]:
     """The last outcome of every prompt, by its index."""
     remedy = "give the outcomes.parquet of a finished GRPO run"
-    existing(path, "the outcomes", remedy)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is no parquet ({str(error).splitlines()[0]}); {remedy}") from error
+    table = parquet.load(path, "the outcomes", remedy)
     if missing := [name for name in COLUMNS if name not in table.column_names]:
         raise UserError(f"{path} lacks the column {missing[0]}; {remedy} of a DRG recipe")
     rows = sorted(table.select(COLUMNS).to_pylist(), key=lambda row: row["step"])
@@ -79,10 +73,8 @@ def read_outcomes(path: Path, schemes: list[str]) -> dict[int, Outcome]:
 def filtered(indices: list[int], outcomes: dict[int, Outcome]) -> dict[str, np.ndarray]:
     """Row numbers of every file that the outcomes make, by the file's suffix."""
     known = [outcomes.get(index) for index in indices]
-    easy = np.array([found is not None and found.easy for found in known])
-    hard = np.array([found is not None and found.hard for found in known])
-    middle = float(np.mean([found.mean for found in known if found])) if any(known) else 0.0
-    means = np.array([found.mean if found else middle for found in known])
+    middle = float(np.mean([found.mean for found in known if found]))
+    easy, hard, means = map(np.array, zip(*(found or Outcome(False, False, middle) for found in known), strict=True))
     return {
         "without_easy": np.flatnonzero(~easy),
         "without_hard": np.flatnonzero(~hard),
@@ -92,30 +84,23 @@ def filtered(indices: list[int], outcomes: dict[int, Outcome]) -> dict[str, np.n
     }
 
 
-def parted(rows: int, parts: int) -> dict[str, np.ndarray]:
-    """Row numbers of equal parts of a file whose rows are in no order: every n-th row."""
-    return {f"part_{part + 1}": np.arange(part, rows, parts) for part in range(parts)}
-
-
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(
-        __doc__ or "",
-        "python -m data_prep.curriculum --data data/drg/rl/small.parquet --outcomes runs/…/outcomes.parquet",
-    )
-    arguments.add_argument("--data", type=Path, required=True, help="the RL parquet that the run trained on")
-    source = arguments.add_mutually_exclusive_group(required=True)
+    p = parser(__doc__)
+    p.add_argument("--data", type=Path, required=True, help="the RL parquet that the run trained on")
+    source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("--outcomes", type=Path, help="outcomes.parquet in the folder of an unfiltered run")
     source.add_argument("--parts", type=int, help="cut the file into this many equal parts instead")
-    arguments.add_argument("--accuracy", metavar="SCHEME", help="the run's (default: what config.yaml beside it says)")
-    arguments.add_argument("--out", type=Path, help="folder of the new files (default: that of DATA)")
-    given = arguments.parse_args(argv)
+    p.add_argument("--accuracy", metavar="SCHEME", help="the run's (default: what config.yaml beside it says)")
+    p.add_argument("--out", type=Path, help="folder of the new files (default: that of DATA)")
+    given = p.parse_args(argv)
     table = parquet.read(given.data)
     indices, hadm_ids = parquet.infos(table, "index"), np.array(parquet.infos(table, "hadm_id"))
     drawn = None
     if given.parts is not None:
         if not 2 <= given.parts <= table.num_rows:
             raise UserError(f"--parts {given.parts}: {given.data} has {table.num_rows} rows; take 2 or more parts")
-        files = parted(table.num_rows, given.parts)
+        # the rows are in no order: every n-th one is as good as any
+        files = {f"part_{part + 1}": np.arange(part, table.num_rows, given.parts) for part in range(given.parts)}
     else:
         outcomes = read_outcomes(given.outcomes, schemes_of(given.outcomes, given.accuracy))
         drawn = sum(index in outcomes for index in indices)
@@ -131,16 +116,12 @@ def main(argv: list[str] | None = None) -> None:
             (folder / name).unlink(missing_ok=True)
             continue
         parquet.write(table.take(rows), folder / name)
-        counts[name] = {"rows": len(rows), "hadm_ids_sha256": ids_hash(hadm_ids[rows].tolist())}
+        counts[name] = rows_of(hadm_ids[rows].tolist())
         print(f"{name:<40} {len(rows):>9,} of {table.num_rows:,} prompts")
     if drawn is not None and drawn < table.num_rows:
         print(f"note: the run never drew {table.num_rows - drawn:,} prompts; they count as neither easy nor hard")
-    record = {
-        "command": command_line("data_prep.curriculum", argv),
-        "data_sha256": sha256(given.data),
-        "drawn": drawn,
-        "files": counts,
-    }
+    record = {"command": command_line("data_prep.curriculum", argv), "data_sha256": sha256(given.data)}
+    record |= {"drawn": drawn, "files": counts}
     with whole_file(folder / f"{stem}_{'parts' if given.parts else 'curriculum'}.json") as file:
         file.write_text(json.dumps(record, indent=1) + "\n")
 

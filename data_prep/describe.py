@@ -36,7 +36,9 @@ def describe(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     content = read_manifest(folder)
     tables = {name: parquet.read(folder / name) for name in content["files"]}
-    trained = {gold for name, table in tables.items() if not _held_out(name) for gold in parquet.golds(table)}
+    trained = {
+        gold for name, table in tables.items() if not name.startswith(("test", "val")) for gold in parquet.golds(table)
+    }
     frame = _frame_words(content)
     return {
         "task": content["task"],
@@ -48,10 +50,6 @@ def describe(folder: str | Path) -> dict[str, Any]:
             for name, table in tqdm(tables.items(), unit=" files", desc="describe")
         },
     }
-
-
-def _held_out(name: str) -> bool:
-    return name.startswith(("test", "val"))
 
 
 def _frame_words(content: dict[str, Any]) -> int:
@@ -80,9 +78,8 @@ def _file(table: pa.Table, frame: int, trained: set[str], task: str) -> dict[str
     for group in TASKS[task].groups:
         if group.of is None:  # classes of a level
             level, scope = TASKS[task].levels[TASKS[task].level(group.key)], Scope(labels=tuple(counts))
-            groups: Counter[str] = Counter()
-            for gold, rows_of in counts.items():
-                groups[level.gold(gold, scope)] += rows_of
+            class_of = {gold: level.gold(gold, scope) for gold in counts}
+            groups = Counter(class_of[gold] for gold in golds)
             found[f"{group.key}s"] = {name: groups[name] for name in sorted(groups, key=lambda name: name.zfill(4))}
     return found
 
@@ -125,9 +122,9 @@ def _three(values: dict[str, float] | None) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.describe data")
-    arguments.add_argument("folder", type=Path, help="DATA_DIR, or a folder with manifest.json, such as data/icd")
-    options = arguments.parse_args(argv)
+    p = parser(__doc__)
+    p.add_argument("folder", type=Path, help="DATA_DIR, or a folder with manifest.json, such as data/icd")
+    options = p.parse_args(argv)
     for folder in prepared(options.folder):
         print(table(describe(folder)))
 

@@ -10,13 +10,12 @@ manifest.json. All parquet files share one schema (data_prep.parquet); SFT joins
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from common.commands import UserError, run
 from data_prep.cohort import drg_cohort, drg_titles, sections, splits
-from data_prep.writing import manifest, preparation, rows
+from data_prep.writing import manifest, preparation
 
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
 SHARES = {"train": 90, "test": 10}
@@ -65,34 +64,27 @@ def unlike_the_authors(releases: dict[str, str], own: bool) -> Iterator[str]:
         yield "the published cohort used a mapping of its authors; without --drg-map the matcher takes its place"
 
 
-def compare(cases: rows.Cohort, files: dict[str, splits.Rows], train: splits.Rows) -> dict[str, Any]:
-    """Our counts beside the papers'."""
-    ours = {"train": len(train), "test": len(files["test"]), "titles": len(np.unique(cases.label))}
-    ours |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
-    return preparation.compare(ours, PAPER)
-
-
 def parse(argv: list[str] | None) -> Namespace:
-    arguments = preparation.flags(__doc__, "drg", 4096)
-    arguments.add_argument(
-        "--split", choices=list(splits.SPLITS), default="stable",
+    p = preparation.flags(__doc__, "drg", 4096)
+    p.add_argument(
+        "--split", choices=splits.SPLITS, default="stable",
         help="published: the authors' rows, by admission; stable (default): the same rule, any sort; patient: no "
         "patient on both sides",
     )  # fmt: skip
-    arguments.add_argument(
+    p.add_argument(
         "--drg-map", type=Path, metavar="CSV",
         help="raw_description,DRG_34_description: goes before the matcher, and with --split published in its place; an "
         "empty title drops the rows",
     )  # fmt: skip
-    arguments.add_argument(
+    p.add_argument(
         "--sections", choices=sections.RULES, default="published",
         help="lenient also finds hospital courses under headings in other spellings",
     )  # fmt: skip
-    arguments.add_argument(
+    p.add_argument(
         "--small-shares", type=int, nargs="+", default=list(SFT_SHARES), metavar="P",
         help=f"SFT shares of the splits of DRG-Small, in %% (default {' '.join(map(str, SFT_SHARES))})",
     )  # fmt: skip
-    options = arguments.parse_args(argv)
+    options = p.parse_args(argv)
     for share in options.small_shares:
         if not 1 <= share <= 99:
             raise UserError(f"--small-shares {share} is no share in %; give whole numbers from 1 to 99")
@@ -116,8 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     files = samples(cases.label, train, test, sorted(set(options.small_shares)), kept)
     test_share = SHARES["test"] / sum(SHARES.values())
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": test_share}
-    kept.facts["counts"] = compare(cases, files, train)
-    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
+    counts = {"train": len(train), "test": len(test), "titles": len(np.unique(cases.label))}
+    counts |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
+    kept.facts["counts"] = preparation.compare(counts, PAPER)
     with preparation.written(options.out / "drg", "mimic_drg", cases, files, loaded) as folder:
         titles.write_review(folder / drg_cohort.REVIEW)
     preparation.say_where(options.out / "drg", {"training": len(train), "test": len(test)}, kept)

@@ -12,7 +12,6 @@ import logging
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from common.files import sha256, whole_file
 
 YEAR = 2025  # the paper's
 CHAPTERS = 22
+OTHER_LAYOUT = "it is no official ICD-10-CM guideline, or of a layout that is not known here"
 
 _FISCAL = re.compile(r"\bFY\s*(20\d\d)\b")
 _RUNNING = re.compile(  # each part alone, too
@@ -32,11 +32,6 @@ _SECTION = re.compile(r"C\.\s*Chapter-\s?Specific Coding Guidelines", re.IGNOREC
 _CHAPTER = re.compile(r"(\d{1,2})\s?\.\s*Chapter\s+(\d{1,2})\s*:\s*(.*)", re.IGNORECASE)
 _END = re.compile(r"Section II\s*[.:]", re.IGNORECASE)
 _LETTERED = re.compile(r"^a\s?[.)]\s", re.MULTILINE)
-
-
-class Chapter(NamedTuple):
-    title: str
-    text: str
 
 
 def read(pdf: Path) -> list[str]:
@@ -65,49 +60,40 @@ def fiscal_year(lines: list[str], pdf: Path) -> int:
     return int(found[1])
 
 
-def chapters(lines: list[str], pdf: Path) -> dict[int, Chapter]:
+def chapters(lines: list[str], pdf: Path) -> dict[int, dict[str, str]]:
     """Every chapter's title and guideline, or a UserError that names the heading that is not where it should be."""
     body = [line for line in lines if not _RUNNING.fullmatch(line) and not _CONTENTS.search(line)]
     # the last occurrence: a heading of the contents that takes two lines ends without a page number
     section = max((at for at, line in enumerate(body) if _SECTION.match(line)), default=None)
     if section is None:
-        raise UserError(f'{pdf} has no heading "C. Chapter-Specific Coding Guidelines"; {_other_layout()}')
-    starts: dict[int, int] = {}
-    for at, line in enumerate(body[section:], section):
-        heading = _CHAPTER.match(line)
-        if heading and heading[1] == heading[2]:
-            starts[int(heading[1])] = at
+        raise UserError(f'{pdf} has no heading "C. Chapter-Specific Coding Guidelines"; {OTHER_LAYOUT}')
+    headings = ((at, _CHAPTER.match(line)) for at, line in enumerate(body[section:], section))
+    starts = {int(found[1]): at for at, found in headings if found and found[1] == found[2]}
     missing = next((number for number in range(1, CHAPTERS + 1) if number not in starts), None)
     if missing is not None:
-        raise UserError(f'{pdf} has no heading "{missing}. Chapter {missing}: …" in Section I.C; {_other_layout()}')
+        raise UserError(f'{pdf} has no heading "{missing}. Chapter {missing}: …" in Section I.C; {OTHER_LAYOUT}')
     end = next((at for at in range(starts[CHAPTERS], len(body)) if _END.match(body[at])), None)
     places = [*(starts[number] for number in range(1, CHAPTERS + 1)), end]
     if end is None or any(one >= other for one, other in pairwise(places)):
         what = 'has no heading "Section II." after chapter 22' if end is None else "has its chapters in another order"
-        raise UserError(f"{pdf} {what}; {_other_layout()}")
+        raise UserError(f"{pdf} {what}; {OTHER_LAYOUT}")
     return {number: _chapter(body[places[number - 1] : places[number]]) for number in range(1, CHAPTERS + 1)}
 
 
-def _chapter(lines: list[str]) -> Chapter:
-    heading = _CHAPTER.match(lines[0])
-    assert heading is not None
-    title, below = heading[3], lines[1:]
+def _chapter(lines: list[str]) -> dict[str, str]:
+    title, below = lines[0].partition(":")[2], lines[1:]
     while below and title.count("(") > title.count(")"):  # the heading goes on in the next line
         title, below = f"{title} {below[0]}", below[1:]
     text = "\n".join(below)
-    return Chapter(title.strip(), text if _LETTERED.search(text) else "")
-
-
-def _other_layout() -> str:
-    return "it is no official ICD-10-CM guideline, or of a layout that is not known here"
+    return {"title": title.strip(), "text": text if _LETTERED.search(text) else ""}
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.guidelines guidelines-2025.pdf --out data/guidelines.json")
-    arguments.add_argument("pdf", help="the official guideline as a PDF")
-    arguments.add_argument("--out", required=True, help="the JSON file to write")
-    arguments.add_argument("--year", type=int, default=YEAR, help="the fiscal year wanted (default %(default)s)")
-    given = arguments.parse_args(argv)
+    p = parser(__doc__)
+    p.add_argument("pdf", help="the official guideline as a PDF")
+    p.add_argument("--out", required=True, help="the JSON file to write")
+    p.add_argument("--year", type=int, default=YEAR, help="the fiscal year wanted (default %(default)s)")
+    given = p.parse_args(argv)
     pdf = existing(given.pdf, "the guideline", "download the PDF from cms.gov (ICD-10-CM, Coding Guidelines)")
     if pdf.is_dir():
         raise UserError(f"{pdf} is a folder; give the PDF itself")
@@ -118,16 +104,11 @@ def main(argv: list[str] | None = None) -> None:
             f"{pdf} is the guideline of FY {year}, not FY {given.year}; --year {year} takes it all the same"
         )
     found = chapters(lines, pdf)
-    content = {
-        "year": year,
-        "source": pdf.name,
-        "sha256": sha256(pdf),
-        "chapters": {str(number): chapter._asdict() for number, chapter in found.items()},
-    }
+    content = {"year": year, "source": pdf.name, "sha256": sha256(pdf), "chapters": found}
     with whole_file(given.out) as made:
         made.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for number, chapter in found.items():
-        print(f"{number:>2}  {len(chapter.text):>7,} characters  {chapter.title}")
+        print(f"{number:>2}  {len(chapter['text']):>7,} characters  {chapter['title']}")
     print(given.out)
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -117,31 +116,18 @@ def answerable(hosp: Path, codes: list[str], kept: manifest.Manifest) -> list[st
     table = mimic.table(hosp, "d_icd_diagnoses", ("icd_code", "icd_version"))
     own = table.filter(pc.equal(table["icd_version"], 10))["icd_code"].drop_null().to_pylist()
     known = {icd10.normalise(code) for code in own}
-    odd = {code for code in known if not icd10.looks_like_code(code)}
-    if odd:
+    if odd := {code for code in known if not icd10.looks_like_code(code)}:
         kept.say(f"{len(odd)} codes of d_icd_diagnoses do not have the shape of an ICD-10-CM code and are left out")
     if missing := set(codes) - known:
         kept.say(f"{len(missing)} of the labels are not in d_icd_diagnoses")
     return sorted((known - odd) | set(codes))
 
 
-def compare(cases: rows.Cohort, parts: dict[str, np.ndarray], levels: dict[str, list[str]]) -> dict[str, Any]:
-    """Our counts beside the paper's."""
-    ours = {"cases": len(cases.label), **{name: len(part) for name, part in parts.items()}}
-    ours |= {"codes": len(levels["code"]) - 1, "categories": len(levels["category"]) - 1}
-    ours |= {"chapters": len(levels["chapter"])}
-    return preparation.compare(ours, PAPER)
-
-
 def main(argv: list[str] | None = None) -> None:
-    arguments = preparation.flags(__doc__, "icd", 2048)
-    arguments.add_argument(
-        "--split", choices=list(SPLITS), default="stratified", help="by admission, or no patient in two splits"
-    )
-    arguments.add_argument(
-        "--sections", choices=admission.MODES, default="fixed", help="how admission notes are cut out (default fixed)"
-    )
-    options = arguments.parse_args(argv)
+    p = preparation.flags(__doc__, "icd", 2048)
+    p.add_argument("--split", choices=SPLITS, default="stratified", help="by admission, or no patient in two splits")
+    p.add_argument("--sections", choices=admission.MODES, default="fixed", help="how notes are cut (default fixed)")
+    options = p.parse_args(argv)
     loaded = preparation.load("icd", options, argv)
     kept = loaded.kept
     cases = cohort(options.hosp, options.note, options.sections, kept)
@@ -150,8 +136,9 @@ def main(argv: list[str] | None = None) -> None:
     parts = preparation.divided(SPLITS[options.split], cases, SHARES, options.note, kept)
     parts = {name: np.sort(part) for name, part in parts.items()}  # in the order of the notes
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "shares": SHARES}
-    kept.facts["counts"] = compare(cases, parts, levels)
-    kept.facts["labels"] = {name: cases.counts(part) for name, part in parts.items()}
+    counts = {"cases": len(cases.label), **{name: len(part) for name, part in parts.items()}}
+    counts |= {"codes": len(codes), "categories": len(levels["category"]) - 1, "chapters": len(levels["chapter"])}
+    kept.facts["counts"] = preparation.compare(counts, PAPER)
     with preparation.written(options.out / "icd", "mimic_icd", cases, parts, loaded, parquet.ICD) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")

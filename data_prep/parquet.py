@@ -3,8 +3,8 @@
 parquet.write(rows, path)         # RL parquet: verl's columns
 parquet.write_parts(tables, path, parquet.ICD)
 parquet.read(path)
-parquet.write_traces(rows, path)  # reasoning traces
-parquet.read_traces(path)
+parquet.write(rows, path, parquet.TRACES)
+parquet.read_traces(path)         # reasoning traces
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,14 +61,17 @@ RECURRING = [
     "data_source", "prompt.list.element.role", "ability", "reward_model.style", "reward_model.ground_truth",
     "extra_info.split", "task", "style", "ground_truth", "answer",
 ]  # fmt: skip
-FORMAT: dict[str, Any] = {"compression": "zstd", "version": "2.6", "use_dictionary": RECURRING}
-FORMAT["write_statistics"] = RECURRING
+FORMAT: dict[str, Any] = {
+    "compression": "zstd", "version": "2.6", "use_dictionary": RECURRING, "write_statistics": RECURRING,
+}  # fmt: skip
 Rows = pa.Table | Iterable[Mapping[str, Any]]
 
 
-def write(rows: Rows, path: str | Path) -> None:
-    """Write RL rows; a row that does not fit the schema raises ValueError and leaves no file."""
-    _write(rows, path, RL)
+def write(rows: Rows, path: str | Path, schema: pa.Schema = RL) -> None:
+    """Write rows; one that does not fit the schema raises ValueError and leaves no file."""
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    with whole_file(path) as made:
+        pq.write_table(_checked(table, path, schema).combine_chunks(), made, row_group_size=10_000, **FORMAT)
 
 
 def write_parts(parts: Iterator[pa.Table], path: str | Path, schema: pa.Schema) -> None:
@@ -94,20 +97,9 @@ def infos(rows: pa.Table, name: str) -> list[Any]:
     return pc.struct_field(rows["extra_info"], name).to_pylist()
 
 
-def write_traces(rows: Rows, path: str | Path) -> None:
-    """Write reasoning traces."""
-    _write(rows, path, TRACES)
-
-
 def read_traces(path: str | Path) -> pa.Table:
     """Read reasoning traces."""
     return _read(path, TRACES, "run `python -m data_prep.synthesize` or `python -m sft.traces`, which write it")
-
-
-def _write(rows: Rows, path: str | Path, schema: pa.Schema) -> None:
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-    with whole_file(path) as made:
-        pq.write_table(_checked(table, path, schema).combine_chunks(), made, row_group_size=10_000, **FORMAT)
 
 
 def _checked(table: pa.Table, path: str | Path, schema: pa.Schema) -> pa.Table:
@@ -119,12 +111,17 @@ def _checked(table: pa.Table, path: str | Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:
-    existing(path, "the data file", remedy)
+def load(path: str | Path, what: str, remedy: str) -> pa.Table:
+    """A parquet file of any columns; a sentence where there is none."""
+    existing(path, what, remedy)
     try:
-        table = pq.read_table(path, partitioning=None)
+        return pq.read_table(path, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is no parquet file ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+def _read(path: str | Path, schema: pa.Schema, remedy: str) -> pa.Table:
+    table = load(path, "the data file", remedy)
     for field in schema:
         if field.name not in table.column_names:
             raise UserError(f"{path} lacks the column {field.name}; {remedy}")

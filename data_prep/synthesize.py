@@ -54,11 +54,10 @@ def trace_rows(seed: int, position: int, admission: Admission, overlook: float) 
     for task, truth in golds.items():
         for style in trace.STYLES[task]:
             rng = random.Random(f"{seed}/trace/{style}/{position}")
-            written = trace.write_trace(rng, admission.case, style, overlook)
+            reasoning, answer = trace.write_trace(rng, admission.case, style, overlook)
             yield {
                 "hadm_id": admission.hadm_id, "subject_id": admission.subject_id, "task": task, "style": style,
-                "ground_truth": truth, "reasoning": written.reasoning, "answer": written.answer,
-                "accepted": written.answer == truth,
+                "ground_truth": truth, "reasoning": reasoning, "answer": answer, "accepted": answer == truth,
             }  # fmt: skip
 
 
@@ -101,21 +100,21 @@ def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> No
                 bar.update()
             traces += trace_rows(seed, position, admission, overlook)
         files["d_icd_diagnoses"].writerows(d_icd_rows())
-    parquet.write_traces(traces, out / "traces.parquet")
+    parquet.write(traces, out / "traces.parquet", parquet.TRACES)
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.synthesize --out data/synthetic --notes 4000 --words 90 --seed 0")
-    arguments.add_argument("--out", type=Path, required=True, help="folder to write: hosp/, note/, traces.parquet")
-    arguments.add_argument("--notes", type=int, default=4000, help="discharge summaries (default 4000)")
-    arguments.add_argument("--words", type=int, default=100, help="mean words of a hospital course (default 100)")
-    arguments.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
-    arguments.add_argument(
+    p = parser(__doc__)
+    p.add_argument("--out", type=Path, required=True, help="folder to write: hosp/, note/, traces.parquet")
+    p.add_argument("--notes", type=int, default=4000, help="discharge summaries (default 4000)")
+    p.add_argument("--words", type=int, default=100, help="mean words of a hospital course (default 100)")
+    p.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    p.add_argument(
         "--overlook", type=float, default=0.5,
         help="share of the traces with a decisive comorbidity or detail that overlook it and end in the lowest title "
         "or the most frequent code, accepted = False; reinforcement learning can unlearn that (default 0.5)",
     )  # fmt: skip
-    options = arguments.parse_args(argv)
+    options = p.parse_args(argv)
     if options.notes < 1:
         raise UserError(f"--notes {options.notes} is no number of notes; give 1 or more")
     if not 50 <= options.words <= 2000:

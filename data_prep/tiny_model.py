@@ -68,12 +68,8 @@ def train_tokenizer(texts: Iterator[str], vocab: int) -> Any:
 
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    split, to_bytes = pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     bpe.decoder = decoders.ByteLevel()
     bpe.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
@@ -126,16 +122,14 @@ def tokens_per_word(tokenizer: Any, courses: list[str]) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.tiny_model --note data/synthetic/note --out models/tiny")
-    arguments.add_argument(
-        "--note", type=Path, required=True, help="the note folder; traces.parquet may stand beside it"
-    )
-    arguments.add_argument("--out", type=Path, required=True, help="the model folder to write")
-    arguments.add_argument("--vocab", type=int, default=2048, help="size of the vocabulary (default 2048)")
-    arguments.add_argument("--hidden", type=int, default=128, help=f"width, a multiple of {HEAD} (default 128)")
-    arguments.add_argument("--layers", type=int, default=4, help="layers (default 4)")
-    arguments.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
-    options = arguments.parse_args(argv)
+    p = parser(__doc__)
+    p.add_argument("--note", type=Path, required=True, help="notes; traces.parquet may stand beside the folder")
+    p.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    p.add_argument("--vocab", type=int, default=2048, help="size of the vocabulary (default 2048)")
+    p.add_argument("--hidden", type=int, default=128, help=f"width, a multiple of {HEAD} (default 128)")
+    p.add_argument("--layers", type=int, default=4, help="layers (default 4)")
+    p.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
+    options = p.parse_args(argv)
     if options.hidden < HEAD or options.hidden % HEAD:
         raise UserError(f"--hidden {options.hidden} is no multiple of {HEAD}, the width of an attention head")
     if options.vocab < 512 or options.layers < 1:

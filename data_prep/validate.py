@@ -8,8 +8,7 @@ fault. `check_file` is what recipes.check calls for the files of a recipe.
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from data_prep.parquet import golds, infos
 from data_prep.writing import manifest
 from reward_fns.task import TASKS, Task
 
-Table = dict[str, pa.Table]
 SIDES = ("train", "test", "val")
 
 
@@ -36,11 +34,9 @@ def check_file(path: Path, max_prompt_tokens: int | None = None, **files: Path) 
     table = parquet.read(path)
     if not table.num_rows:
         raise UserError(f"{path} has no rows; prepare more notes")
-    sources = {source: TASKS.of_source(source, path) for source in pc.unique(table["data_source"]).to_pylist()}
-    options = {source: _files(task, path, files) for source, task in sources.items()}
-    check_golds(path, zip(table["data_source"].to_pylist(), golds(table), strict=True), options)
+    check_golds(path, table, files)
     check_prompts(path, table["prompt"])
-    longest = pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
+    longest = _longest(table)
     if max_prompt_tokens is not None and longest is not None and longest > max_prompt_tokens:
         raise UserError(
             f"{path}: a prompt has {longest} tokens, more than the {max_prompt_tokens} of the budget; "
@@ -49,33 +45,36 @@ def check_file(path: Path, max_prompt_tokens: int | None = None, **files: Path) 
     return table
 
 
-def _files(task: Task, path: Path, given: dict[str, Path]) -> dict[str, str]:
-    """The options of the task's reward that name files."""
-    beside = {option: path.parent / name for option, name in task.files.items() if (path.parent / name).exists()}
-    return {option: str(file) for option, file in {**beside, **given}.items() if option in task.files}
+def _longest(table: pa.Table) -> int | None:
+    """The most tokens of a prompt; None where none was counted."""
+    return pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
 
 
-def check_golds(path: Path, rows: Iterable[tuple[str, str]], options: dict[str, dict[str, str]]) -> None:
-    """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once.
-
-    `options` are those of the reward of each source.
-    """
+def check_golds(path: Path, table: pa.Table, given: dict[str, Path]) -> None:
+    """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once."""
     known: set[tuple[str, str]] = set()
-    for row, (source, gold) in enumerate(rows):
-        if (source, gold) in known:
+    for row, pair in enumerate(zip(table["data_source"].to_pylist(), golds(table), strict=True)):
+        if pair in known:
             continue
-        known.add((source, gold))
+        known.add(pair)
+        source, gold = pair
         task = TASKS.of_source(source, path)
-        module, files = task.module(), options.get(source, {})
+        module, files = task.module(), _files(task, path, given)
         try:
             module.check_options(**files)
             module.check_gold(gold, **files)
         except ValueError as error:
             raise UserError(f"{path}, row {row}: {error}") from error
-        perfect = task.completion("Because.", gold)
-        score, maximum = module.compute_score(source, perfect, gold, **files), task.maximum(gold)
+        score = module.compute_score(source, task.completion("Because.", gold), gold, **files)
+        maximum = task.maximum(gold)
         if score["score"] != maximum or score["acc"] != 1.0:
             raise UserError(f"{path}, row {row}: the gold {gold!r} earns {score['score']}, not {maximum}")
+
+
+def _files(task: Task, path: Path, given: dict[str, Path]) -> dict[str, str]:
+    """The options of the task's reward that name files."""
+    beside = {option: path.parent / name for option, name in task.files.items() if (path.parent / name).exists()}
+    return {option: str(file) for option, file in {**beside, **given}.items() if option in task.files}
 
 
 def check_prompts(path: Path, chats: pa.ChunkedArray) -> None:
@@ -95,22 +94,21 @@ def check_prompts(path: Path, chats: pa.ChunkedArray) -> None:
 def check_folder(folder: Path) -> list[str]:
     """A prepared folder against its manifest: lines of a table, or the first fault."""
     content = read_manifest(folder)
-    check_lists(folder, content.get("sha256", {}))
-    budget = content.get("max_prompt_tokens")
-    tables: Table = {}
+    for name, value in content.get("sha256", {}).items():  # what lies beside the parquet, such as codes.txt
+        if sha256(existing(folder / name, "the file", "prepare the data again")) != value:
+            raise UserError(f"{folder / name} is not the file of manifest.json; prepare the data again")
+    tables: dict[str, pa.Table] = {}
     lines = [f"{'file':<24} {'rows':>9} {'labels':>7} {'patients':>9} {'tokens':>7} {'cut':>6}"]
     for name, said in content["files"].items():
-        table = tables[name] = check_file(folder / name, budget)
+        table = tables[name] = check_file(folder / name, content.get("max_prompt_tokens"))
         if (
-            said["rows"] != table.num_rows
-            or said["hadm_ids_sha256"] != manifest.ids_hash(infos(table, "hadm_id"))
+            said != manifest.rows_of(infos(table, "hadm_id"))
             or content["labels"].get(name.removesuffix(".parquet"), labels := Counter(golds(table))) != labels
         ):
             raise UserError(f"{folder / name} is not the file of manifest.json; prepare the data again")
-        tokens = pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
         lines.append(
             f"{name:<24} {table.num_rows:>9,} {len(labels):>7,} {len(set(infos(table, 'subject_id'))):>9,} "
-            f"{tokens or '-':>7} {sum(infos(table, 'note_truncated')):>6,}"
+            f"{_longest(table) or '-':>7} {sum(infos(table, 'note_truncated')):>6,}"
         )
     lines += check_overlaps(folder, tables, content["split"]["kind"])
     ours = prompts.hashes()
@@ -119,43 +117,32 @@ def check_folder(folder: Path) -> list[str]:
     return lines
 
 
-def check_lists(folder: Path, hashes: dict[str, str]) -> None:
-    """The files beside the parquet, such as codes.txt, are those that were written with it."""
-    for name, value in hashes.items():
-        if sha256(existing(folder / name, "the file", "prepare the data again")) != value:
-            raise UserError(f"{folder / name} is not the file of manifest.json; prepare the data again")
-
-
-def check_overlaps(folder: Path, tables: Table, kind: str) -> list[str]:
+def check_overlaps(folder: Path, tables: dict[str, pa.Table], kind: str) -> list[str]:
     """No case is in two splits, nor in both parts of an SFT:RL split; with `patient`, no patient is in two splits."""
-    for name, table in tables.items():
+    cases = {name: set(infos(table, "index")) for name, table in tables.items()}
+    sides: dict[str, list[str]] = {}
+    for name in tables:
+        side = name.removesuffix(".parquet").removesuffix("_small")
+        sides.setdefault(side if side in SIDES else "train", []).append(name)
         other = name.replace("rl/", "sft/")
         if other != name and other.rpartition("_")[2][:-8].isdigit():
-            disjoint(folder, "cases", (name, set(infos(table, "index"))), (other, set(infos(tables[other], "index"))))
-    sides: dict[str, Table] = {}
-    for name, table in tables.items():
-        side = name.removesuffix(".parquet").removesuffix("_small")
-        sides.setdefault(side if side in SIDES else "train", {})[name] = table
+            disjoint(folder, "cases", cases, name, other)
     lines = []
     for one, other in combinations(sorted(sides, key=SIDES.index), 2):
-        for name, table in sides[one].items():
-            for its_name, its_table in sides[other].items():
-                disjoint(
-                    folder, "cases", (name, set(infos(table, "index"))), (its_name, set(infos(its_table, "index")))
-                )
+        for name, its_name in product(sides[one], sides[other]):
+            disjoint(folder, "cases", cases, name, its_name)
         for what in ("hadm_id", "subject_id"):
-            first, second = ({i for table in sides[side].values() for i in infos(table, what)} for side in (one, other))
+            values = {side: {i for name in sides[side] for i in infos(tables[name], what)} for side in (one, other)}
             if kind == "patient":
-                disjoint(folder, f"values of {what}", (one, first), (other, second))
-            lines.append(f"{what} in both {one} and {other}: {len(first & second):,}")
+                disjoint(folder, f"values of {what}", values, one, other)
+            lines.append(f"{what} in both {one} and {other}: {len(values[one] & values[other]):,}")
     return lines
 
 
-def disjoint(folder: Path, what: str, one: tuple[str, set[int]], other: tuple[str, set[int]]) -> None:
-    """Nothing is in both of two named sets."""
-    both = one[1] & other[1]
-    if both:
-        raise UserError(f"{folder}: {len(both)} {what} are in both {one[0]} and {other[0]}; prepare again")
+def disjoint(folder: Path, what: str, sets: dict[str, set[int]], one: str, other: str) -> None:
+    """Nothing is in both of two of the sets."""
+    if both := sets[one] & sets[other]:
+        raise UserError(f"{folder}: {len(both)} {what} are in both {one} and {other}; prepare again")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -178,9 +165,9 @@ def prepared(folder: Path) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parser(__doc__, "python -m data_prep.validate data")
-    arguments.add_argument("folder", type=Path, help="DATA_DIR, or a folder with manifest.json, such as data/drg")
-    options = arguments.parse_args(argv)
+    p = parser(__doc__)
+    p.add_argument("folder", type=Path, help="DATA_DIR, or a folder with manifest.json, such as data/drg")
+    options = p.parse_args(argv)
     for folder in prepared(options.folder):
         print("\n".join(check_folder(folder)))
         print(f"{folder}: all checks passed")

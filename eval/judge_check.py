@@ -34,14 +34,13 @@ class Asker:
         self.bar = tqdm(total=total, desc="judging", unit="request", leave=False)
 
     def __call__(self, items: Sequence[Item], prompt: Prompt) -> np.ndarray:
-        grades = np.array(asyncio.run(self._round(items, prompt)), dtype=float)
-        self.missing += int(np.isnan(grades).sum())
-        return grades
+        return np.array(asyncio.run(self._round(items, prompt)), dtype=float)
 
     async def _round(self, items: Sequence[Item], prompt: Prompt) -> list[int | None]:
         async def one(item: Item) -> int | None:
             answer = await grade(self.settings, chat(prompt, item.note, item.reasoning, item.code))
             self.bar.update()
+            self.missing += answer.value is None
             return answer.value
 
         try:

@@ -11,6 +11,7 @@ prints the main tables. Notes and completions are in the page only with --embed-
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from common.commands import UserError, existing, parser, run
@@ -65,16 +66,15 @@ def main(argv: list[str] | None = None) -> None:
         differences,
         trainings,
         cases,
-        described,
         drawn,
+        data=described,
         command=command_line("eval.report", argv),
         embedded=args.embed_notes,
         files=args.figures,
     )
     if args.figures:
-        for some in (*drawn.values(), *(view.figures for view in described)):
-            for figure in some:
-                figure.save(out / "figures")
+        for figure in chain(*drawn.values(), *(view.figures for view in described)):
+            figure.save(out / "figures")
     path = out / "index.html"
     with whole_file(path) as made:
         made.write_text(page, encoding="utf-8")

@@ -14,8 +14,8 @@ import sys
 import time
 
 from common.commands import UserError, parser, run
+from common.papers import row_of
 from recipes.launcher.compose import RECIPES
-from recipes.launcher.paper_check import row_of
 from recipes.launcher.stages import Stage, hardware_of, stages
 
 

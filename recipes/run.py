@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from common import record
 from common.commands import UserError, parser, run
-from common.processes import adopt_orphans, die_with_parent, end_descendants, scratch_folder
+from common.processes import LOOPBACK, adopt_orphans, alone, die_with_parent, end_descendants, scratch_folder
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
 from recipes.launcher.progress import Progress
@@ -50,13 +50,22 @@ def environment(config: DictConfig, folder: RunFolder, progress: Progress, place
     env["TMPDIR"] = place  # sockets and scratch files of vLLM and wandb go with the run
     if "RAY_ADDRESS" not in env:
         env["RAY_TMPDIR"] = place  # the usual one may be somebody else's and name their cluster
+    if is_alone(config):
+        env |= alone()
     env |= {key: env.get(key) or value for key, value in QUIET.items()}  # one that is set to nothing says nothing
     return env
+
+
+def is_alone(config: DictConfig) -> bool:
+    """Whether the run has a Ray of its own on one machine, which nobody else may speak to."""
+    address = OmegaConf.select(config, "ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS", "local")
+    return config.trainer.nnodes == 1 and address == "local"
 
 
 def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     """verl's own command line for the recipe."""
     about = record.read(folder.path)
+    here = [f"++ray_kwargs.ray_init._node_ip_address='{LOOPBACK}'"] if is_alone(folder.config) else []
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo"),
         *("--config-dir", str(RECIPES), "--config-name", recipe_name(recipe)),
@@ -66,6 +75,7 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
         f"++trainer.v1.medcode.commit='{about['commit']}'",  # for trackers, which log the configuration
         f"++trainer.v1.medcode.data_sha256={list(about['data'].values())}",
+        *here,
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]

@@ -19,22 +19,13 @@ from eval.generation import parts
 from reward_fns.task import TASKS
 from sft.training.examples import by_case, styles
 
-SCHEMA = pa.schema(
-    [
-        ("hadm_id", pa.int64()),
-        ("prompt", parquet.MESSAGES),
-        ("chosen", parquet.MESSAGES),
-        ("rejected", parquet.MESSAGES),
-    ]
-)
+CHATS = ("prompt", "chosen", "rejected")
+SCHEMA = pa.schema([("hadm_id", pa.int64()), *((name, parquet.MESSAGES) for name in CHATS)])
 Key = tuple[int, str]
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = parser(
-        __doc__,
-        "python -m sft.pairs --cases hard.parquet --traces traces.parquet --generations runs/hard --out pairs.parquet",
-    )
+    p = parser(__doc__)
     p.add_argument("--cases", required=True, help="RL parquet of the hard cases")
     p.add_argument("--traces", required=True, help="traces.parquet of sft.traces for them")
     p.add_argument("--generations", type=Path, required=True, help="folder of eval.generate for them")
@@ -48,17 +39,14 @@ def main(argv: list[str] | None = None) -> None:
         for key, row in by_case(args.traces, args.style).items()
     }
     rejected = wrong(args.generations, args.prefill)
-    columns = (parquet.infos(table, "hadm_id"), parquet.golds(table), table["prompt"].to_pylist())
-    rows, lacking = [], {"trace": 0, "wrong completion": 0}
-    for hadm_id, gold, prompt in zip(*columns, strict=True):
-        key = (hadm_id, gold)
-        lacking["trace"] += key not in chosen
-        lacking["wrong completion"] += key not in rejected
-        if key in chosen and key in rejected:
-            rows.append(
-                {"hadm_id": hadm_id, "prompt": prompt, "chosen": _said(chosen[key]), "rejected": _said(rejected[key])}
-            )
-    said = ", ".join(f"{count} without a {what}" for what, count in lacking.items())
+    keys = list(zip(parquet.infos(table, "hadm_id"), parquet.golds(table), strict=True))
+    rows = [
+        {"hadm_id": key[0], "prompt": prompt, "chosen": _said(chosen[key]), "rejected": _said(rejected[key])}
+        for key, prompt in zip(keys, table["prompt"].to_pylist(), strict=True)
+        if key in chosen and key in rejected
+    ]
+    sides = {"trace": chosen, "wrong completion": rejected}
+    said = ", ".join(f"{sum(key not in side for key in keys)} without a {what}" for what, side in sides.items())
     if not rows:
         raise UserError(
             f"no pair from the {table.num_rows} cases of {args.cases} ({said}); sample more completions a case, or "

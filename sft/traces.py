@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         made = draws.settings(wanted, draw, source)
         failed = draws.fill(folder, missing, made, source, command_line("sft.traces", argv))
         verdicts.read(folder, made, draw, missing)
-    parquet.write_traces(verdicts.traces(), out / "traces.parquet")
+    parquet.write(verdicts.traces(), out / "traces.parquet", parquet.TRACES)
     with whole_file(out / "quality.parquet") as file:
         pq.write_table(pa.Table.from_pylist(verdicts.rows, schema=trace_report.SCHEMA), file)
     print(trace_report.write(out, verdicts.rows, cases.num_rows, asdict(wanted)))

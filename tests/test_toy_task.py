@@ -21,6 +21,7 @@ from reward_fns import explain
 from reward_fns.drg import reward as drg
 from reward_fns.task import TASKS, Check, Measure, Task
 from sft.tracing import quality, requests
+from sft.tracing.settings import Settings
 from sft.training import examples
 from tests.support.fruit import GOLDS, fruit
 
@@ -41,12 +42,13 @@ def data(task: Task, tmp_path: Path) -> Path:
 
     notes = pa.array([f"fruit number {i}" for i in range(CASES)])
     prompt = prompts.load("fruit")
-    builder = rows.Builder("fruit_colour", prompt, budget.fitted(notes, prompt, None))
-    at = pa.array(range(CASES)).to_numpy()
-    cases = rows.Cases(at, at + 1000, at // 2, at, [GOLDS[i % len(GOLDS)] for i in range(CASES)])
+    at = np.arange(CASES)
+    golds = np.array([GOLDS[i % len(GOLDS)] for i in range(CASES)])
+    cases = rows.Cohort(at + 1000, at // 2, golds, at, notes, str)
+    builder = rows.Builder("fruit_colour", prompt, cases, budget.fitted(notes, prompt, None))
     folder = tmp_path / "data" / "fruit"
     folder.mkdir(parents=True)
-    rows.write_files(folder, builder, {"train": ("train", cases), "test": ("test", cases.slice(0, 30))})
+    rows.write_files(folder, builder, {"train": at, "test": at[:30]})
     facts: dict[str, Any] = {"prompts": prompts.hashes(), "max_prompt_tokens": None, "releases": {}}
     facts |= {"split": {"kind": "none"}, "labels": {}}
     kept = manifest.Manifest("fruit", facts)
@@ -125,11 +127,11 @@ def _source(data: Path) -> Any:
 
 
 def test_a_toy_task_has_traces_and_explanations(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    limits = quality.Limits(least=3)
+    wanted = Settings(task="fruit", style="plain", least_words=3)
     written = task.completion(REASONING, "dark red")
-    assert quality.fault(task, "plain", written, "stop", "dark red", "", limits) == ""
+    assert quality.fault(wanted, written, "stop", "dark red", "") == ""
     shouted = task.completion(REASONING.upper(), "dark red")
-    assert quality.fault(task, "plain", shouted, "stop", "dark red", "", limits) == "shouts"
+    assert quality.fault(wanted, shouted, "stop", "dark red", "") == "shouts"
     assert quality.reasons(task)["shouts"] == "shouts"
     (asked,) = requests.chat(task, "plain", prompts.messages("fruit", "a plum"), "dark blue")
     assert "Look at it first." in asked["content"] and "a plum" in asked["content"] and "{" not in asked["content"]

@@ -3,7 +3,6 @@
 Pure functions over the rewards' dictionaries; verl_ext.trainer feeds them.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from common.files import whole_file
 
 Info = Mapping[str, Any]  # what a reward function returned for one completion
 
@@ -51,30 +52,19 @@ def group_statistics(groups: Sequence[Group]) -> dict[str, float]:
 
 def outcome_table(step: int, groups: Sequence[Group]) -> pa.Table:
     """A row a group: step, index, hadm_id, a list of lengths and one for every numeric component; no text."""
-    names = sorted({name for group in groups for info in group.infos for name in info if name != "pred"})
-    numeric = [
-        name for name in names if all(isinstance(info.get(name), Number) for group in groups for info in group.infos)
+    infos = [info for group in groups for info in group.infos]
+    names = sorted({name for info in infos for name in info if name != "pred"})
+    numeric = [name for name in names if all(isinstance(info.get(name), Number) for info in infos)]
+    whole, real = pa.int64(), pa.list_(pa.float64())
+    known = [("step", whole), ("index", whole), ("hadm_id", whole), ("tokens", pa.list_(whole))]
+    rows = [
+        {"step": step, **group._asdict(), **{name: [float(info[name]) for info in group.infos] for name in numeric}}
+        for group in groups
     ]
-    return pa.table(
-        {
-            "step": pa.array([step] * len(groups), pa.int64()),
-            "index": pa.array([group.index for group in groups], pa.int64()),
-            "hadm_id": pa.array([group.hadm_id for group in groups], pa.int64()),
-            "tokens": pa.array([group.tokens for group in groups], pa.list_(pa.int64())),
-            **{
-                name: pa.array(
-                    [[float(info[name]) for info in group.infos] for group in groups], pa.list_(pa.float64())
-                )
-                for name in numeric
-            },
-        }
-    )
+    return pa.Table.from_pylist(rows, pa.schema([*known, *((name, real) for name in numeric)]))
 
 
 def write_outcomes(folder: Path, step: int, groups: Sequence[Group]) -> None:
     """One file a step in a parquet folder: a step that is trained again after a kill replaces its file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"step-{step:06}.parquet"
-    beside = file.with_suffix(".part")  # readers of a parquet folder would take it for data if it ended in .parquet
-    pq.write_table(outcome_table(step, groups), beside)
-    os.replace(beside, file)
+    with whole_file(folder / f"step-{step:06}.parquet") as made:
+        pq.write_table(outcome_table(step, groups), made)

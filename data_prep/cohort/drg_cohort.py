@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,38 +17,22 @@ MIN_WORDS = 40  # courses must have more
 ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
 REVIEW = "descriptions.csv"  # where drg_titles lists how descriptions were read
-
-
 TITLES = {int(drg.number): drg.title for drg in ms_drg.DRGS}
 
 
-class Courses(NamedTuple):
-    """Notes that have a hospital course, in file order."""
-
-    hadm_id: np.ndarray
-    subject_id: np.ndarray
-    texts: pa.Array
-
-
-class Coded(NamedTuple):
-    """HCFA rows that have a v34 title, in file order."""
-
-    hadm_id: np.ndarray
-    number: np.ndarray
-
-
-def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manifest) -> Courses:
-    """The hospital courses that the cohort's rules keep, of batches of hadm_id, subject_id and text."""
+def courses(
+    batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manifest
+) -> tuple[np.ndarray, np.ndarray, pa.Array]:
+    """hadm_id, subject_id and hospital course, in file order, of the notes whose courses the cohort's rules keep."""
     seen: set[bytes] = set()
-    hadm_ids: list[int] = []
-    subject_ids: list[int] = []
+    whose: list[list[int]] = []
     texts: list[pa.Array] = []
     notes = with_course = long = 0
     for batch in batches:
         notes += batch.num_rows
         found = []
         ids = [pc.fill_null(column, mimic.NOBODY).to_pylist() for column in batch.columns[:2]]
-        for hadm_id, subject_id, text in zip(*ids, mimic.strings(batch.column(2)), strict=True):
+        for *who, text in zip(*ids, mimic.strings(batch.column(2)), strict=True):
             course = sections.hospital_course(text, rules)
             if course is None:
                 continue
@@ -62,59 +45,56 @@ def courses(batches: Iterable[pa.RecordBatch], rules: str, kept: manifest.Manife
             if digest in seen:
                 continue
             seen.add(digest)
-            hadm_ids.append(hadm_id)
-            subject_ids.append(subject_id)
+            whose.append(who)
             found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
     kept.facts["releases"]["note"] = mimic.release("discharge", notes)
     kept.step("hospital course", notes, with_course, "no hospital course found in the note")
     kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
-    kept.step("duplicates", long, len(hadm_ids), "text equal to an earlier one")
+    kept.step("duplicates", long, len(whose), "text equal to an earlier one")
     whole = pa.chunked_array(texts, pa.large_string()).combine_chunks()
-    return Courses(np.array(hadm_ids, np.int64), np.array(subject_ids, np.int64), whole)
+    return *np.array(whose, np.int64).reshape(-1, 2).T, whole
 
 
-def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> Coded:
-    """The MS-DRGs of the admissions: one each, rarely two."""
+def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> tuple[np.ndarray, np.ndarray]:
+    """hadm_id and number of the MS-DRGs, in file order; an admission has one, rarely two."""
     table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
     kept.facts["releases"]["hosp"] = mimic.release("drgcodes", table.num_rows)
     kinds = pc.utf8_trim_whitespace(pc.fill_null(table["drg_type"], ""))
     hcfa = table.filter(pc.and_(pc.equal(kinds, "HCFA"), pc.is_valid(table["hadm_id"])))
     kept.step("drg_type", table.num_rows, hcfa.num_rows, "not HCFA (= MS-DRG)")
-    described = list(
-        zip(*(pc.fill_null(hcfa[name], "").to_pylist() for name in ("description", "drg_code")), strict=True)
-    )
+    descriptions, codes = (pc.fill_null(hcfa[name], "").to_pylist() for name in ("description", "drg_code"))
+    described = list(zip(descriptions, codes, strict=True))
     found = {pair: titles.find(*pair, count) for pair, count in Counter(described).items()}
     numbers = {pair: int(drg.number) if drg else 0 for pair, drg in found.items()}
     number = np.array([numbers[pair] for pair in described], np.int64)
-    coded = Coded(hcfa["hadm_id"].to_numpy()[number > 0], number[number > 0])
+    hadm_id, number = hcfa["hadm_id"].to_numpy()[number > 0], number[number > 0]
     unread = f"{titles.unmapped()} descriptions are no v34 title, see {REVIEW}"
-    kept.step("MS-DRG v34 title", hcfa.num_rows, len(coded.number), unread)
+    kept.step("MS-DRG v34 title", hcfa.num_rows, len(number), unread)
     kept.facts["titles_found_by"] = titles.counts()
-    several = len(coded.hadm_id) - len(np.unique(coded.hadm_id))
-    if several:
-        _, cases = np.unique(np.stack(coded), axis=1, return_counts=True)
+    if several := len(hadm_id) - len(np.unique(hadm_id)):
+        _, cases = np.unique(np.stack((hadm_id, number)), axis=1, return_counts=True)
         kept.say(
             f"{several} further MS-DRG rows of an admission, {several - int((cases - 1).sum())} of them with another "
             "title than the first: each row is a case of its own, as in DRG-LLaMA's join"
         )
-    return coded
+    return hadm_id, number
 
 
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> rows.Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
-        coded = drgs(hosp, titles, kept)
-        found = courses(batches, rules, kept)
-    order = np.argsort(coded.hadm_id, kind="stable")  # the rows of an admission stay in file order
-    first, end = (np.searchsorted(coded.hadm_id[order], found.hadm_id, side) for side in ("left", "right"))
+        coded, numbers = drgs(hosp, titles, kept)
+        hadm_id, subject_id, texts = courses(batches, rules, kept)
+    order = np.argsort(coded, kind="stable")  # the rows of an admission stay in file order
+    first, end = (np.searchsorted(coded[order], hadm_id, side) for side in ("left", "right"))
     each = end - first
     at = np.repeat(np.arange(len(each)), each)
-    number = coded.number[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
+    number = numbers[order[np.repeat(first - (np.cumsum(each) - each), each) + np.arange(len(at))]]
     kept.step("join on hadm_id", len(each), len(at), "no MS-DRG for the admission (one with two counts twice)")
     frequent = np.bincount(number, minlength=1)[number] >= MIN_CASES
     kept.step("cases of the title", len(at), int(frequent.sum()), f"title with fewer than {MIN_CASES} cases")
     if not frequent.any():
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
     at, number = at[frequent], number[frequent]
-    return rows.Cohort(found.hadm_id[at], found.subject_id[at], number, at, found.texts, TITLES.__getitem__)
+    return rows.Cohort(hadm_id[at], subject_id[at], number, at, texts, TITLES.__getitem__)

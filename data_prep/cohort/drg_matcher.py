@@ -19,8 +19,9 @@ from reward_fns.drg.ms_drg import Drg
 
 CUT = 70  # a description this long may end before its title does: systems cut at 75, and commas may be gone since
 MOST, MARGIN = 0.9, 0.3  # the highest price of a match, and how much more any other title must cost
-LINKS = {"AND": 0.02, "OR": 0.02, "OF": 0.02, "THE": 0.02, "FOR": 0.02, "IN": 0.02, "TO": 0.02, "BY": 0.02, "AS": 0.02,
-         "WITH": 0.2, "WITHOUT": 0.2, "EXCEPT": 0.2}  # fmt: skip
+# links that can also stand where the title has none
+LIGHT = frozenset(["AND", "OR", "OF", "THE", "FOR", "IN", "TO", "BY", "AS"])
+LINKS = dict.fromkeys(LIGHT, 0.02) | dict.fromkeys(("WITH", "WITHOUT", "EXCEPT"), 0.2)
 VAGUE = frozenset(["DISORDERS", "DISORDER", "DISEASE", "DISEASES", "DIAGNOSES", "DIAGNOSIS", "PROCEDURES", "PROCEDURE",
                    "SYSTEM", "TRACT", "TISSUE", "CONDITION", "@OR"])  # fmt: skip
 NEVER = frozenset(["CCMCC", "MCC", "CC", "NON"])
@@ -39,10 +40,10 @@ _SEPARATORS = re.compile(r"[\s,/;:()\-]+")
 
 
 class Title(NamedTuple):
-    """A title as words, which of them follow the status ("OR TPA IN 24 HOURS"), and its DRG."""
+    """A title as words, what it costs that a description lacks each of them, and its DRG."""
 
     words: tuple[str, ...]
-    tail: int
+    absent: tuple[float, ...]
     drg: Drg
 
 
@@ -78,52 +79,38 @@ def candidates(description: str) -> list[tuple[Drg, float]]:
     words = words_of(description)
     best: dict[Drg, float] = {}
     for title in _titles_from(words[0][0]) if words else ():
-        price = _Alignment(words, title, cut).price(0, 0)
+        price = _Alignment(words, title, cut)[0, 0]
         if price < best.get(title.drg, _IMPOSSIBLE):
             best[title.drg] = price
     return sorted(best.items(), key=lambda item: (item[1], item[0].number))
 
 
-class _Alignment:
-    """The cheapest way to explain the words of a description by those of one title."""
+class _Alignment(dict[tuple[int, int], float]):
+    """The least that it costs to explain the words of a description from the i-th by those of a title from the j-th."""
 
     def __init__(self, words: tuple[str, ...], title: Title, cut: bool) -> None:
         self.words, self.title, self.cut = words, title, cut
-        self.known: dict[tuple[int, int], float] = {}
 
-    def price(self, i: int, j: int) -> float:
-        """For the words from the i-th by those of the title from the j-th."""
-        if (i, j) not in self.known:
-            self.known[i, j] = self._price(i, j)
-        return self.known[i, j]
+    def __missing__(self, place: tuple[int, int]) -> float:
+        self[place] = price = self._price(*place)
+        return price
 
     def _price(self, i: int, j: int) -> float:
-        said, meant = self.words, self.title.words
+        said, meant, absent = self.words, self.title.words, self.title.absent
         if i == len(said):
-            return 0.05 if self.cut and j < len(meant) else sum(self.missing(k) for k in range(j, len(meant)))
+            return 0.05 if self.cut and j < len(meant) else sum(absent[j:])
         best = _IMPOSSIBLE
-        if said[i] in LINKS and said[i] not in ("WITH", "WITHOUT", "EXCEPT"):
-            best = min(best, (0.2 if said[i] == "FOR" else LINKS[said[i]]) + self.price(i + 1, j))
+        if said[i] in LIGHT:
+            best = (0.2 if said[i] == "FOR" else LINKS[said[i]]) + self[i + 1, j]
         if j == len(meant):
             return best
-        if (absent := self.missing(j)) < _IMPOSSIBLE:
-            best = min(best, absent + self.price(i, j + 1))
-        last = self.cut and i == len(said) - 1
-        for taken, price in explained(said[i], meant[j:], last):
-            best = min(best, price + self.price(i + 1, j + taken))
+        if absent[j] < _IMPOSSIBLE:
+            best = min(best, absent[j] + self[i, j + 1])
+        for taken, price in explained(said[i], meant[j:], self.cut and i == len(said) - 1):
+            best = min(best, price + self[i + 1, j + taken])
         if i + 1 < len(said) and said[i] + said[i + 1] == meant[j]:
-            best = min(best, 0.1 + self.price(i + 2, j + 1))
+            best = min(best, 0.1 + self[i + 2, j + 1])
         return best
-
-    def missing(self, j: int) -> float:
-        """What it costs that a word of the title is not in the description."""
-        word = self.title.words[j]
-        if j >= self.title.tail:
-            return 0.1
-        of_status = self.title.words[j + 1 : j + 2] in STATUSES  # WITH and WITHOUT before one
-        if word in NEVER or _NUMBER.match(word) or of_status:
-            return _IMPOSSIBLE
-        return LINKS.get(word) or (0.5 if word in VAGUE else 1.0)
 
 
 @cache
@@ -192,7 +179,7 @@ def _joined(said: str, meant: tuple[str, ...], last: bool, start: int = 0) -> It
                         yield k + 1 + more, price + further + 0.03
             if last and start and word.startswith(said[start:]):
                 yield k + 1, 0.03
-        if word not in LINKS or word in ("WITH", "WITHOUT", "EXCEPT"):
+        if word not in LIGHT:
             return
 
 
@@ -207,8 +194,17 @@ def _titles_from(letter: str) -> list[Title]:
 def _titles() -> list[Title]:
     texts = [*ms_drg.BY_KEY.items(), *ms_drg.BY_TITLE.items()]  # as CMS misspelt them, too
     texts += [(later, ms_drg.BY_TITLE[ours]) for later, ours in LATER.items()]
-    titles = []
-    for words, drg in dict.fromkeys((words_of(text), drg) for text, drg in texts):
-        status = max((k for k, word in enumerate(words) if word in ("MCC", "CC", "CCMCC")), default=len(words))
-        titles.append(Title(words, status + 1, drg))
-    return titles
+    spelt = dict.fromkeys((words_of(text), drg) for text, drg in texts)
+    return [Title(words, _absent(words), drg) for words, drg in spelt]
+
+
+def _absent(words: tuple[str, ...]) -> tuple[float, ...]:
+    """The price of each word of a title, for a description without it."""
+    prices = [LINKS.get(word) or (0.5 if word in VAGUE else 1.0) for word in words]
+    status = max((k for k, word in enumerate(words) if (word,) in STATUSES), default=len(words))
+    for k, word in enumerate(words):
+        if k > status:  # "OR TPA IN 24 HOURS"
+            prices[k] = 0.1
+        elif word in NEVER or _NUMBER.match(word) or words[k + 1 : k + 2] in STATUSES:  # WITH and WITHOUT before one
+            prices[k] = _IMPOSSIBLE
+    return tuple(prices)

@@ -76,29 +76,23 @@ class Titles:
 
     def unmapped(self) -> int:
         """Descriptions without a DRG."""
-        return len({key[0] for key, found in self.found.items() if found.drg is None})
+        return len({description for (description, _), found in self.found.items() if found.drg is None})
 
     def write_review(self, path: Path) -> None:
         """Write what is not an exact title: the descriptions without a DRG first, the most frequent first."""
         lines: dict[tuple[str, Found], Counter[str]] = {}
-        for key, found in self.found.items():
+        for (description, number), found in self.found.items():
             if found.by != EXACT:
-                lines.setdefault((key[0], found), Counter())[key[1]] += self.rows[key]
+                lines.setdefault((description, found), Counter())[number] += self.rows[description, number]
         ordered = sorted(lines, key=lambda line: (line[1].drg is not None, -lines[line].total(), line[0], line[1]))
         with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(REVIEW)
+            writer = csv.DictWriter(file, REVIEW, restval="", lineterminator="\n")
+            writer.writeheader()
             for description, found in ordered:
                 numbers = lines[description, found]
-                near = [] if found.drg else nearest(description)
-                title = found.drg.title if found.drg else ""
+                title, near = (found.drg.title, []) if found.drg else ("", nearest(description))
                 row = (description, title, found.by, numbers.total(), " ".join(sorted(numbers)), *near)
-                writer.writerow([*row, *[""] * (len(REVIEW) - len(row))])
-
-
-def match(description: str, number: str = "") -> Drg | None:
-    """The DRG of one description, without a map."""
-    return Titles().find(description, number)
+                writer.writerow(dict(zip(REVIEW, row, strict=False)))
 
 
 def nearest(description: str) -> list[str]:

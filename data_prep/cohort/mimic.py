@@ -58,8 +58,9 @@ def notes(note: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
 @contextmanager
 def notes_ahead(note: Path, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
     """The same; a thread begins to read them at once, and goes on while they are worked on."""
-    path = note / DISCHARGE
-    with _ahead(_opened(path, (*columns, "note_type"))) as blocks, closing(_shown(path, blocks)) as shown:
+    path, columns_read = note / DISCHARGE, (*columns, "note_type")
+    check_columns(path, columns_read)
+    with _ahead(_blocks(path, columns_read)) as blocks, closing(_shown(path, blocks)) as shown:
         yield _summaries(path, columns, shown)
 
 
@@ -92,16 +93,11 @@ def types(columns: Sequence[str]) -> pa.Schema:
 
 def batches(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
     """Read a gzip CSV in blocks, with a progress bar over its compressed bytes."""
-    return _shown(path, _opened(path, columns))
+    check_columns(path, columns)
+    return _shown(path, _blocks(path, columns))
 
 
 Block = tuple[pa.RecordBatch, int]  # some rows, and how many bytes of the file are read by then
-
-
-def _opened(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
-    existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
-    check_columns(path, columns)
-    return _blocks(path, columns)
 
 
 def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
@@ -149,22 +145,20 @@ def _ahead(items: Generator[Block, None, None], most: int = 32) -> Iterator[Iter
 
 
 def check_columns(path: Path, columns: Sequence[str]) -> None:
-    """The first line names every column that is needed."""
+    """The file is there, and its first line names every column that is needed."""
+    existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
     try:
         with gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             found = next(text_csv.reader(file), [])
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
-    missing = [column for column in columns if column not in found]
-    if not missing:
-        return
-    older = (
-        "its names in capitals are those of MIMIC-III" if missing[0].upper() in found else "it is of another release"
-    )
-    raise UserError(
-        f"{path}, line 1: the column {missing[0]} is missing among {', '.join(found)[:300] or 'none'}; {older}, where "
-        "MIMIC-IV 2.0 and MIMIC-IV-Note 2.2 are needed"
-    )
+    if missing := next((column for column in columns if column not in found), None):
+        capitals = missing.upper() in found
+        raise UserError(
+            f"{path}, line 1: the column {missing} is missing among {', '.join(found)[:300] or 'none'}; "
+            f"{'its names in capitals are those of MIMIC-III' if capitals else 'it is of another release'}, where "
+            "MIMIC-IV 2.0 and MIMIC-IV-Note 2.2 are needed"
+        )
 
 
 def fault(path: Path, columns: Sequence[str]) -> str:

@@ -3,8 +3,8 @@
     rest, drawn = shuffle_split.stratified(rows, strata, places, seed)
     rest, drawn = shuffle_split.plain(rows, places, seed)
 
-DRG-LLaMA's test set is a draw of that function. It is frozen here, as numpy's sort is in data_prep.cohort.quicksort: a
-later scikit-learn may draw other rows, and to import it takes as long as to prepare tens of thousands of notes.
+DRG-LLaMA's test set is a draw of that function. It is frozen here: a later scikit-learn may draw other rows, and to
+import it takes as long as to prepare tens of thousands of notes.
 """
 
 import numpy as np

@@ -5,11 +5,11 @@
 `prompt_dir` names a folder with files of the same names; those it lacks come from here.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from common.commands import UserError
+from common.files import sha256
 from reward_fns.task import TASKS
 
 HERE = Path(__file__).parent
@@ -45,11 +45,8 @@ def fill(prompt: Prompt, note: str) -> list[dict[str, str]]:
 
 def hashes(prompt_dir: str | Path | None = None) -> dict[str, str]:
     """SHA-256 of every prompt file in use, by file name."""
-    found = {}
-    for task in TASKS.values():
-        for name in _names(task.key):
-            found[name] = hashlib.sha256(_file(name, prompt_dir or task.prompts).read_bytes()).hexdigest()
-    return dict(sorted(found.items()))
+    files = {name: _file(name, prompt_dir or task.prompts) for task in TASKS.values() for name in _names(task.key)}
+    return {name: sha256(file) for name, file in sorted(files.items())}
 
 
 def _names(task: str) -> tuple[str, str]:

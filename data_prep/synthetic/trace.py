@@ -8,7 +8,6 @@ themselves and wrong, as reasonings of language models can be.
 """
 
 import random
-from dataclasses import dataclass
 
 from common.files import beside
 from data_prep.synthetic.note import Case
@@ -20,20 +19,12 @@ STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle"
 SAY = beside(__file__)  # trace.yaml
 
 
-@dataclass(frozen=True)
-class Trace:
-    """A reasoning without tags and the title or code that it ends with."""
-
-    reasoning: str
-    answer: str
-
-
-def write_trace(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
-    """One trace in a style of either task, as STYLES has them."""
+def write_trace(rng: random.Random, case: Case, style: str, overlook: float) -> tuple[str, str]:
+    """A reasoning in a style of either task, as STYLES has them, and the title or code that it ends with."""
     return _icd(rng, case, overlook) if style in STYLES["icd"] else _drg(rng, case, style, overlook)
 
 
-def _icd(rng: random.Random, case: Case, overlook: float) -> Trace:
+def _icd(rng: random.Random, case: Case, overlook: float) -> tuple[str, str]:
     """The code stands at the end; with probability `overlook` it is that of the family's most frequent condition."""
     usual = next(iter(case.family.conditions))
     condition = usual if case.condition != usual and rng.random() < overlook else case.condition
@@ -41,10 +32,10 @@ def _icd(rng: random.Random, case: Case, overlook: float) -> Trace:
     detail = SAY["no detail"] if condition == usual else SAY["detail"].format(p=condition)
     arrival = rng.choice(SAY["arrival"]).format(base=case.family.base.lower())
     chapter = rng.choice(SAY["chapter"]).format(chapter=icd10.chapter(code))
-    return Trace(f"{arrival} {detail} {chapter} {rng.choice(SAY['code']).format(code=code)}", code)
+    return f"{arrival} {detail} {chapter} {rng.choice(SAY['code']).format(code=code)}", code
 
 
-def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
+def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> tuple[str, str]:
     """With probability `overlook` it misses a comorbidity that would have changed the title."""
     lowest = case.family.title(NEITHER)
     overlooked = case.title != lowest and rng.random() < overlook
@@ -57,14 +48,14 @@ def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> Trace:
     finding = SAY["nothing"] if severity == NEITHER else SAY["found"].format(c=case.comorbidity, severity=severity)
     status = rng.choice(SAY["status"]).format(status=words) if words else SAY["no status"]
     if style == "cot_first":
-        return Trace(f"{stay} {finding} {status}", answer)
+        return f"{stay} {finding} {status}", answer
     if style == "answer_first":
-        return Trace(f"The DRG is {answer}. {stay} {finding} {status}", answer)
+        return f"The DRG is {answer}. {stay} {finding} {status}", answer
     candidates = [answer, *alternatives(rng, case.family, answer)]
     rng.shuffle(candidates)
     listed = ", ".join(f"[{title}]" for title in candidates)
     weighed = " ".join(weigh(title, case, severity, answer) for title in candidates)
-    return Trace(f"Likely groups are {listed}. {weighed} {finding} The best supported is {answer}.", answer)
+    return f"Likely groups are {listed}. {weighed} {finding} The best supported is {answer}.", answer
 
 
 def alternatives(rng: random.Random, family: Family, answer: str) -> list[str]:

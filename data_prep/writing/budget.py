@@ -43,14 +43,13 @@ class Fit:
 
     def cut(self, prompt: prompts.Prompt, note: str, tokens: int) -> Fitted:
         """Cut at token borders of the note until the prompt fits (once, as a rule: a cut can change the last token)."""
-        ends = [end for _, end in self.tokenizer(note, add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"]]  # fmt: skip
-        keep = len(ends)
+        places = self.tokenizer(note, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        keep = len(places)
         while tokens > self.most:
             keep -= tokens - self.most
             if keep <= 0:
                 raise UserError(f"the prompt without any note is longer than --max-prompt-tokens {self.most}; raise it")
-            shorter = note[: ends[keep - 1]].rstrip()
+            shorter = note[: places[keep - 1][1]].rstrip()
             tokens = self.count([prompts.fill(prompt, shorter)])[0]
         return Fitted(shorter, tokens, True)
 

@@ -2,22 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 DIGEST = 16  # bytes
-
-
-@dataclass(frozen=True)
-class Step:
-    """One filter: rows before and after it, and why the rest was dropped."""
-
-    name: str
-    before: int
-    after: int
-    reason: str
 
 
 @dataclass
@@ -26,13 +16,13 @@ class Manifest:
 
     task: str
     facts: dict[str, Any] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    filters: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def step(self, name: str, before: int, after: int, reason: str) -> None:
-        """Record and print one filter."""
-        self.steps.append(Step(name, before, after, reason))
+        """Record and print one filter: rows before and after it, and why the rest was dropped."""
+        self.filters.append({"name": name, "before": before, "after": after, "reason": reason})
         print(f"{name:<28} {before:>9,} -> {after:>9,}  {reason}")
 
     def say(self, what: str) -> None:
@@ -41,26 +31,21 @@ class Manifest:
             self.said.append(what)
             print(f"note: {what}")
 
-    def file(self, name: str, hadm_ids: Iterable[int]) -> None:
-        """Record a file by its rows and the hash of its sorted admission ids."""
-        ids = sorted(hadm_ids)
-        self.files[name] = {"rows": len(ids), "hadm_ids_sha256": ids_hash(ids)}
-
     def write(self, folder: Path) -> None:
         """Write manifest.json."""
-        content = {
-            "task": self.task,
-            **self.facts,
-            "filters": [asdict(step) for step in self.steps],
-            "notes": self.said,
-            "files": self.files,
-        }
+        content = {"task": self.task, **self.facts}
+        content |= {"filters": self.filters, "notes": self.said, "files": self.files}
         (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def digest(text: str) -> bytes:
     """What tells two texts apart in little room."""
     return hashlib.blake2b(text.encode(), digest_size=DIGEST).digest()
+
+
+def rows_of(hadm_ids: Collection[int]) -> dict[str, Any]:
+    """What identifies the rows of a file: how many there are, and the hash of their admission ids."""
+    return {"rows": len(hadm_ids), "hadm_ids_sha256": ids_hash(hadm_ids)}
 
 
 def ids_hash(hadm_ids: Iterable[int]) -> str:

@@ -27,20 +27,14 @@ class Loaded(NamedTuple):
 
 def flags(doc: str, task: str, most_tokens: int) -> argparse.ArgumentParser:
     """A parser with the flags of both."""
-    arguments = parser(
-        doc, f"python -m data_prep.{task} --hosp data/synthetic/hosp --note data/synthetic/note --out data"
-    )
-    arguments.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
-    arguments.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
-    arguments.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
-    arguments.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
-    arguments.add_argument(
-        "--tokenizer", help="a model whose tokenizer counts the prompt and fits the note to the budget"
-    )
-    arguments.add_argument(
-        "--max-prompt-tokens", type=int, default=most_tokens, help=f"the budget (default {most_tokens})"
-    )
-    return arguments
+    p = parser(doc)
+    p.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
+    p.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
+    p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
+    p.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
+    p.add_argument("--tokenizer", help="a model whose tokenizer counts the prompt and cuts the note to fit")
+    p.add_argument("--max-prompt-tokens", type=int, default=most_tokens, help="that fit (default %(default)s)")
+    return p
 
 
 def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
@@ -60,16 +54,17 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Load
 def divided(
     split: splits.Split, cases: rows.Cohort, shares: dict[str, int], note: Path, kept: manifest.Manifest
 ) -> dict[str, np.ndarray]:
-    """Row numbers of every split."""
+    """Row numbers of every split; the manifest has the labels of each."""
     parts, said = split(cases.label, cases.subject_id, tuple(shares.values()))
     for sentence in said:
         kept.say(f"{(', ' if len(shares) > 2 else ' and ').join(shares)}: {sentence}")
-    for name, part in zip(shares, parts, strict=True):
-        if not len(part):
-            raise UserError(
-                f"{len(cases.label)} cases of {note} are too few: the {name} split is empty; give more notes"
-            )
-    return dict(zip(shares, parts, strict=True))
+    named = dict(zip(shares, parts, strict=True))
+    if empty := [name for name, part in named.items() if not len(part)]:
+        raise UserError(
+            f"{len(cases.label)} cases of {note} are too few: the {empty[0]} split is empty; give more notes"
+        )
+    kept.facts["labels"] = {name: cases.counts(part) for name, part in named.items()}
+    return named
 
 
 def compare(ours: dict[str, int], paper: dict[str, int]) -> dict[str, dict[str, int]]:
@@ -94,7 +89,7 @@ def written(
     with whole_folder(out) as folder:
         rows.write_files(folder, builder, files)
         for name, chosen in files.items():
-            kept.file(f"{name}.parquet", cases.hadm_id[chosen].tolist())
+            kept.files[f"{name}.parquet"] = manifest.rows_of(cases.hadm_id[chosen].tolist())
         yield folder
         kept.write(folder)
 

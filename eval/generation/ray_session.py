@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from common.commands import UserError
-from common.processes import descendants, end, scratch_folder
+from common.processes import LOOPBACK, alone, descendants, end, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def _start(ray, address: str | None, folder: str) -> None:
             return
         # What vLLM leaves behind goes there, too; and Ray's default gives its workers, here the engines, what CPU time
         # everybody else leaves.
-        with _environment(TMPDIR=folder, RAY_worker_niceness="0"):
+        with _environment(TMPDIR=folder, RAY_worker_niceness="0", **alone()):
             ray.init(
                 address="local",
+                _node_ip_address=LOOPBACK,
                 _temp_dir=folder,
                 include_dashboard=False,
                 num_cpus=max(2, os.cpu_count() or 1),

@@ -48,10 +48,7 @@ class Engines(Source):
 
     def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
         with ray_session(self.ray_address) as session:
-            yield from engines.complete(_blocks(cases, session.gpus), str(self.folder), settings, session)
-
-
-def _blocks(cases: pa.Table, gpus: int) -> list[pa.Table]:
-    """Slices of 16 to 128 prompts, about 20 or more for every engine; each becomes one part."""
-    rows = min(128, max(16, cases.num_rows // (20 * max(1, gpus))))
-    return [cases.slice(start, rows) for start in range(0, cases.num_rows, rows)]
+            # Slices of 16 to 128 prompts, about 20 or more for every engine; each becomes one part.
+            rows = min(128, max(16, cases.num_rows // (20 * max(1, session.gpus))))
+            blocks = [cases.slice(start, rows) for start in range(0, cases.num_rows, rows)]
+            yield from engines.complete(blocks, str(self.folder), settings, session)

@@ -107,7 +107,9 @@ def measure(cases: Cases, ask: Ask, prompt: Prompt, repeats: int) -> Numbers:
         same = f"share of reasonings with one grade in {repeats} requests"
         add("repeatability", _known(spread, spread == 0), same)
 
-    padded = [_padded(item, cases.padding) for item in items]
+    half = len(cases.padding) // 2
+    before, after = cases.padding[:half], cases.padding[half:]
+    padded = [item._replace(reasoning=" ".join([*before, item.reasoning.strip(), *after])) for item in items]
     for name, others, other, definition in (
         ("grades explained 1 to 5", items, reversed_rubric(prompt), "rubric in the other order"),
         ("reasoning first", items, reasoning_first(prompt), "reasoning before note and entry"),
@@ -155,11 +157,6 @@ def reasoning_first(prompt: Prompt) -> Prompt:
     """The prompt with the reasoning before the note and the code's entry."""
     parts = sorted(prompt.user.split("\n\n"), key=lambda part: "{reasoning}" not in part)
     return prompt._replace(user="\n\n".join(parts))
-
-
-def _padded(item: Item, padding: Sequence[str]) -> Item:
-    half = len(padding) // 2
-    return item._replace(reasoning=" ".join([*padding[:half], item.reasoning.strip(), *padding[half:]]))
 
 
 def _known(grades: np.ndarray, values: np.ndarray) -> np.ndarray:

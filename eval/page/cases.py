@@ -35,8 +35,7 @@ SEED = 0
 class Group:
     """What the browser is given of one group: its data, and its texts in chunks of CHUNK cases."""
 
-    title: str
-    total: int
+    total: int  # cases, of which data may hold a sample
     data: dict[str, Any]
     chunks: list[str] = field(default_factory=list)
 
@@ -64,32 +63,29 @@ def pack(evaluations: Sequence[Evaluation], most: int, texts: bool = False, data
     """
     groups: list[list[Evaluation]] = []
     for each in evaluations:
-        same = next((group for group in groups if group[0].samples.same_cases(each.samples)), None)
-        if same is None:
-            groups.append([each])
+        for group in groups:
+            if group[0].samples.same_cases(each.samples):
+                group.append(each)
+                break
         else:
-            same.append(each)
+            groups.append([each])
     return [_pack(group, most, texts, data) for group in groups]
 
 
-def _pack(runs: list[Evaluation], most: int, texts: bool, place_of_notes: Path | None) -> Group:
-    samples = runs[0].samples
-    total = samples.cases.num_rows
-    chosen = np.sort(np.random.default_rng(SEED).permutation(total)[:most])
-    task = samples.task
+def _pack(runs: list[Evaluation], most: int, texts: bool, notes: Path | None) -> Group:
+    cases, task = runs[0].samples.cases, runs[0].samples.task
+    chosen = np.sort(np.random.default_rng(SEED).permutation(cases.num_rows)[:most])
     labels: dict[str, int] = {}
 
     def place(text: str) -> int:
         return labels.setdefault(text, len(labels))
 
-    flags = [level.flag for level in task.levels]
-    known = [*dict.fromkeys(["acc", *flags, "format"])]  # acc is bit 0
+    known = [*dict.fromkeys(["acc", *(level.flag for level in task.levels), "format"])]  # acc is bit 0
     packed = [_numbers(run, chosen, place, known) for run in runs]
-    cases = samples.cases.take(chosen).to_pylist()
     rows = [
         {"index": case["index"], "gold": place(case["ground_truth"]), "runs": list(of_runs)}
         | ({"id": str(case["hadm_id"])} if texts else {})  # identifiers only where the notes are, too
-        for case, *of_runs in zip(cases, *packed, strict=True)
+        for case, *of_runs in zip(cases.take(chosen).to_pylist(), *packed, strict=True)
     ]
     data = {
         "title": ", ".join(run.name for run in runs),
@@ -100,8 +96,8 @@ def _pack(runs: list[Evaluation], most: int, texts: bool, place_of_notes: Path |
         "cases": rows,
         "labels": list(labels),
     }
-    chunks = list(_chunks(runs, chosen, place_of_notes)) if texts else []
-    return Group(data["title"], total, data, chunks)
+    chunks = list(_chunks(runs, chosen, notes)) if texts else []
+    return Group(cases.num_rows, data, chunks)
 
 
 def _numbers(run: Evaluation, chosen: np.ndarray, place: Any, known: list[str]) -> list[dict[str, Any]]:

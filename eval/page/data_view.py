@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.describe import describe
 from data_prep.validate import prepared, read_manifest
 from eval.page import drawing as draw
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 
 LENGTHS = ("median", "p95", "max")
 
@@ -42,7 +42,9 @@ def _view(folder: Path) -> DataView:
         ("command", manifest.get("command", "not recorded")),
     ]
     files = found["files"]
-    return DataView(str(folder), facts, [_files(files), _filters(manifest)], [_labels(found["task"], files)])
+    dropped = [[step[name] for name in ("name", "before", "after", "reason")] for step in manifest["filters"]]
+    filters = ("What every filter dropped, and why", ["filter", "before", "after", "dropped"], dropped)
+    return DataView(str(folder), facts, [_files(files), filters], [_labels(found["task"], files)])
 
 
 def _files(files: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
@@ -55,11 +57,6 @@ def _files(files: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
         for name, one in files.items()
     ]
     return "Files: lengths, labels, truncation", list(rows[0]), [list(row.values()) for row in rows]
-
-
-def _filters(manifest: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
-    rows = [[step["name"], step["before"], step["after"], step["reason"]] for step in manifest["filters"]]
-    return "What every filter dropped, and why", ["filter", "before", "after", "dropped"], rows
 
 
 def _labels(task: str, files: dict[str, Any]) -> Figure:

@@ -65,17 +65,9 @@ def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, li
         for i, (name, levels) in enumerate(rows.items()):
             offset = (i - (len(rows) - 1) / 2) * min(0.16, 0.6 / max(1, len(rows)))
             value, low, high = 100 * np.array([(cell["value"], *cell["interval"]) for cell in levels[at]]).T
-            axis.errorbar(
-                np.arange(len(value)) + offset,
-                value,
-                yerr=np.maximum(0, [value - low, high - value]),
-                fmt=MARKERS[i % len(MARKERS)] + "-",
-                linewidth=1,
-                elinewidth=1.4,
-                capsize=2.5,
-                color=palette.of(i),
-                label=_label(name),
-            )
+            bars = np.maximum(0, [value - low, high - value])
+            style = {"linewidth": 1, "elinewidth": 1.4, "capsize": 2.5, "color": palette.of(i), "label": _label(name)}
+            axis.errorbar(np.arange(len(value)) + offset, value, bars, fmt=MARKERS[i % len(MARKERS)] + "-", **style)
         axis.set_xticks(range(len(metrics)), metrics)
         axis.set(title=title, xlim=(-0.5, len(metrics) - 0.5))
         axis.margins(y=0.12)

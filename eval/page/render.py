@@ -18,7 +18,7 @@ from eval.page import studies, views
 from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.drawing import Palette
-from eval.page.figures import DARK, LIGHT, Figure
+from eval.page.figure import DARK, LIGHT, Figure
 from eval.page.runs import Difference, Evaluation, by_task
 from eval.score import text
 from eval.scoring.measure import measures
@@ -32,14 +32,10 @@ def render(
     differences: Sequence[Difference],
     trainings: Sequence[Training],
     cases: Sequence[Group],
-    data: Sequence[Any],
     drawn: dict[str, list[Figure]],
-    *,
-    command: str,
-    embedded: bool,
-    files: bool,
+    **shown: Any,
 ) -> str:
-    """The whole page."""
+    """The whole page; the template takes from `shown`: data, command, whether notes are embedded and files beside."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -52,7 +48,6 @@ def render(
         paper=studies.paper_views(traced),
         figures=drawn,
         slopes=[(each, studies.slope(each)) for each in studies.scaling_series(traced)] if drawn["studies"] else [],
-        data=data,
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),
         everything=[*evaluations, *trainings],
@@ -61,18 +56,11 @@ def render(
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        command=command,
         commit=commit(),
-        embedded=embedded,
-        files=files,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        columns=views.columns,
-        sampling=sampling,
         curves=CURVES,
-        thinned=thinned,
-        number=number,
-        about=about,
-        text=text,
+        **{each.__name__: each for each in (views.columns, sampling, thinned, number, about, text)},
+        **shown,
     )
 
 
@@ -104,9 +92,9 @@ def _task(
 
 def _form(task: Task) -> dict[str, str]:
     """The measures of completions that the page shows, with their headings; the reward is the last."""
-    shown = [measure for measure in measures(task) if measure.heading]
-    shown.sort(key=lambda measure: ("share", "words", "tokens", "reward").index(measure.unit))
-    return {measure.name: measure.heading for measure in shown}
+    units = ("share", "words", "tokens", "reward")
+    ordered = sorted(measures(task), key=lambda measure: units.index(measure.unit))
+    return {measure.name: measure.heading for measure in ordered if measure.heading}
 
 
 def sampling(each: Evaluation) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from common.papers import Printed, Table, paper_tables
 from eval.page import drawing as draw
 from eval.page.drawing import Series
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from eval.page.lineage import Lineage
 from eval.page.runs import Evaluation
 

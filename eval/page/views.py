@@ -6,7 +6,6 @@ drawn = figures(evaluations, trainings)  # by section of the page
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from eval.page import drawing as draw
 from eval.page import runs
 from eval.page.curves import CURVES, Training, smoothed
 from eval.page.drawing import Line
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from eval.page.runs import Evaluation, by_task
 from eval.page.studies import Traced, metric_title, ratios, scaling
 from eval.scoring.measure import natural
@@ -66,18 +65,15 @@ def _accuracy(task: str, some: list[Evaluation]) -> Figure:
 
 def _curves(trainings: Sequence[Training]) -> Iterator[Figure]:
     for key, curve in CURVES.items():
-        lines = []
-        for i, training in enumerate(trainings):
-            if values := training.curves[key]:
-                steps, y = list(values), list(values.values())
-                lines.append((i, Line(training.name, steps, y, smoothed(y))))
+        lines = [
+            (i, Line(training.name, list(values), list(values.values()), smoothed(list(values.values()))))
+            for i, training in enumerate(trainings)
+            if (values := training.curves[key])
+        ]
         if lines:
             many = any(line.smooth for _, line in lines)
-            caption = (
-                curve.meaning[0].upper()
-                + curve.meaning[1:]
-                + ("; the mean over the last 50 steps, single steps behind it" if many else "")
-            )
+            smooth = "; the mean over the last 50 steps, single steps behind it" if many else ""
+            caption = f"{curve.meaning[0].upper()}{curve.meaning[1:]}{smooth}"
             yield Figure(f"training-{key}", curve.title, caption, partial(draw.curve, title=curve.title, lines=lines))
 
 
@@ -115,8 +111,7 @@ def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
         known = list(run.samples.labelled.names[at])
         gold, answers = run.samples.gold[:, at], run.samples.said[:, :, at]
         counts = np.zeros((len(known), len(known) + 1))
-        column = np.where(answers == INVALID, len(known), answers)
-        np.add.at(counts, (np.repeat(gold, answers.shape[1]), column.ravel()), 1)
+        np.add.at(counts, (gold[:, None], answers), 1)  # INVALID is the last column
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         cases = np.bincount(gold, minlength=len(known))
         order = range(len(known)) if level.names else sorted(range(len(known)), key=lambda i: natural(known[i]))
@@ -132,19 +127,11 @@ def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
         yield Figure(f"confusion-{task}-{i}", f"{what}: gold and said", caption, drawn)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two labels that are taken for each other: completions, cases, and the share of that gold's completions."""
+def confused(each: Evaluation) -> tuple[str, list[tuple[str, str, int, int, float]]]:
+    """The most frequent wrong answers at the level that the task names for it.
 
-    gold: str
-    said: str
-    completions: int
-    cases: int
-    share: float
-
-
-def confused(each: Evaluation) -> tuple[str, list[Pair]]:
-    """The most frequent wrong answers at the level that the task names for it."""
+    Each is gold, what was said, completions, cases, and the share of that gold's completions.
+    """
     at = each.samples.task.level(each.samples.task.pairs)
     names, gold, said = each.samples.labelled.names[at], each.samples.gold[:, at], each.samples.said[:, :, at]
     case, sample = np.nonzero((said != gold[:, None]) & (said != INVALID))
@@ -152,7 +139,7 @@ def confused(each: Evaluation) -> tuple[str, list[Pair]]:
     cases = Counter((g, s) for g, s, _ in set(wrong))
     of_gold = np.bincount(gold, minlength=len(names)) * said.shape[1]
     found = [
-        Pair(names[g], names[s], count, cases[g, s], count / of_gold[g])
+        (names[g], names[s], count, cases[g, s], count / of_gold[g])
         for (g, s), count in Counter((g, s) for g, s, _ in wrong).most_common(MOST_PAIRS)
     ]
     return each.samples.task.levels[at].title, found

@@ -49,7 +49,7 @@ def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, 
     found = {}
     for i, measure in enumerate(MEASURES):
         for j, labelled in enumerate(SETS):
-            estimate = Estimate(float(values[i, j]), draws[i, j], len(patients), None, True, (0.0, 1.0))
+            estimate = Estimate(float(values[i, j]), draws[i, j], len(patients), bounds=(0.0, 1.0))
             found[measure + labelled] = estimate, float(labels[j])
     return found
 

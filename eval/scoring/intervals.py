@@ -1,7 +1,7 @@
 """How sure a number is: intervals by a bootstrap over patients, and the comparison of two runs.
 
     bootstrap = Bootstrap(draws=1000, seed=0)
-    estimate = mean(values, patients, bootstrap)      # values: one per case
+    (estimate,) = means(values, patients, bootstrap)  # values: a column, one per case
     estimate.value, estimate.interval()
     difference(estimate, other).interval()            # the same seed drew the same patients for both
 
@@ -72,12 +72,11 @@ class Estimate:
     draws: Array
     n: int  # cases
     cases: Array | None = None  # the values per case, where the estimate is their mean
-    normal: bool = False  # interval from the standard deviation of the draws, not from their percentiles
-    bounds: tuple[float, float] = (-np.inf, np.inf)
+    bounds: tuple[float, float] | None = None  # given: the interval is from the draws' deviation, not percentiles
 
     def interval(self) -> list[float]:
         """The 95 % interval."""
-        if not self.normal:
+        if self.bounds is None:
             return percentiles(self.draws[:, None])[:, 0].tolist()
         wide = NORMAL * float(np.nanstd(self.draws))
         low, high = self.bounds
@@ -97,11 +96,6 @@ def number(names: Array) -> tuple[int, Array]:
 def means(columns: Array, patients: Array, bootstrap: Bootstrap) -> list[Estimate]:
     """The mean of every column of (cases, M)."""
     return ratios(columns, np.ones((len(columns), 1)), patients, bootstrap, keep=True)
-
-
-def mean(values: Array, patients: Array, bootstrap: Bootstrap) -> Estimate:
-    """The mean of one value per case."""
-    return means(values[:, None].astype(float), patients, bootstrap)[0]
 
 
 def ratios(above: Array, below: Array, patients: Array, bootstrap: Bootstrap, keep: bool = False) -> list[Estimate]:
@@ -148,10 +142,8 @@ def difference(this: Estimate, that: Estimate) -> dict[str, Any]:
     The test is McNemar's exact one where values are 0 or 1: among the cases whose values differ, is each direction
     equally likely?
     """
-    low, high = this.bounds
-    both = Estimate(
-        this.value - that.value, this.draws - that.draws, this.n, None, this.normal, (low - high, high - low)
-    )
+    bounds = this.bounds and (this.bounds[0] - this.bounds[1], this.bounds[1] - this.bounds[0])
+    both = Estimate(this.value - that.value, this.draws - that.draws, this.n, bounds=bounds)
     row = both.cell() | {"n": both.n, "better": None, "worse": None, "p": None}
     if this.cases is None or that.cases is None:
         return row

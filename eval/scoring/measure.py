@@ -6,6 +6,7 @@ found["drg/pass@1"].estimate.interval()
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -146,17 +147,16 @@ def groups(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> 
     """Metrics by group of golds, or precision, recall and F1 of every class of a level."""
     task, n = samples.task, samples.n
     first, *others = (level.key for level in task.levels)
-    names = (f"{first}/pass@1", f"{first}/pass@{n}", f"{first}/maj@{n}", *(f"{key}/pass@1" for key in others))
-    names = [*dict.fromkeys((*names, SHARED[0].name, TOKENS.name))]
+    names = [f"{first}/pass@1", f"{first}/pass@{n}", f"{first}/maj@{n}", *(f"{key}/pass@1" for key in others)]
+    names += ["valid", TOKENS.name]
     golds = samples.cases["ground_truth"].to_pylist()
     grouped = {}
     for group in task.groups:
         if group.of is None:
             grouped[group.key] = _classes(samples, task.level(group.key), bootstrap)
         else:
-            of = {gold: group.of(gold) for gold in set(golds)}
             values = {name: found[name].estimate.cases for name in names}
-            grouped[group.key] = _grouped(values, [of[gold] for gold in golds], samples.patients, bootstrap)
+            grouped[group.key] = _grouped(values, list(map(cache(group.of), golds)), samples.patients, bootstrap)
     return grouped
 
 

@@ -38,8 +38,6 @@ def majority(labels: Array, gold: Array, ties: str = "fractional") -> Array:
     if ties == "first":
         said = np.take_along_axis(labels, leads.argmax(axis=1)[:, None], axis=1)[:, 0]
         return ((said == gold) & (most > 0)).astype(float)
-    if ties != "fractional":
-        raise ValueError(f"ties must be fractional or first, not {ties!r}")
     gold_leads = (leads & (labels == gold[:, None])).any(axis=1)
     # Each tied label stands `most` times among the leading samples.
     tied = leads.sum(axis=1) / np.maximum(most, 1)

@@ -9,6 +9,7 @@ to 5. A reasoning tells of the patient, so a sheet stays where the notes stay; t
 
 import csv
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,14 @@ def write(samples: Samples, kinds: np.ndarray, path: Path, cases: int, seed: int
     index = samples.cases["index"].to_numpy()
     said = samples.completions({int(index[i]) for i in places})
     with whole_file(path) as made, made.open("w", newline="", encoding="utf-8-sig") as file:
-        rows = csv.writer(file)
-        rows.writerow([*COLUMNS, *(["note"] if notes else [])])
-        for i in places:
+        rows = csv.DictWriter(file, [*COLUMNS, "note"] if notes else COLUMNS, extrasaction="ignore")
+        rows.writeheader()
+        for i, case in zip(places, samples.cases.take(places).to_pylist(), strict=True):
             j = int(samples.numbers["format"][i].argmax())
-            case = samples.cases.slice(int(i), 1).to_pylist()[0]
             answer = parse(said[case["index"]][j], samples.task.tag, samples.run["settings"]["prefill"])
-            row = [case["index"], case["hadm_id"], case["ground_truth"], answer.text, kinds[i, j], answer.reasoning]
-            row += ["", "", "", *([texts[case["index"]]] if notes else [])]
-            rows.writerow(map(cell, row))
+            row = case | {"gold": case["ground_truth"], "answer": answer.text, "kind": kinds[i, j]}
+            row |= {"reasoning": answer.reasoning, "note": texts.get(case["index"])}
+            rows.writerow({name: cell(value) for name, value in row.items()})
     print(WARNING.format(path, "clinical notes" if notes else "reasonings about patients"), file=sys.stderr)
     return f"{path}: {len(places)} cases; fill in {' and '.join(RATINGS)}, 1 (worst) to 5"
 
@@ -62,13 +62,14 @@ def _notes(samples: Samples) -> dict[int, str]:
 
 def summary(paths: list[Path]) -> str:
     """Median and quartiles of both ratings, for each sheet and over all."""
-    sheets = {path: _ratings(path) for path in paths}
-    wide = max(len(str(path)) for path in (*paths, "all sheets")) + 2
+    sheets = {str(path): _ratings(path) for path in paths}
+    if len(paths) > 1:
+        sheets["all sheets"] = {name: list(chain(*(found[name] for found in sheets.values()))) for name in RATINGS}
+    wide = max(map(len, (*sheets, "all sheets"))) + 2
     lines = ["".ljust(wide) + "".join(f"{name:>24}" for name in RATINGS) + "   median [quartiles], cases"]
-    together = {name: [value for found in sheets.values() for value in found[name]] for name in RATINGS}
-    for name, found in [*((str(path), found) for path, found in sheets.items()), ("all sheets", together)]:
+    for name, found in sheets.items():
         lines.append(name.ljust(wide) + "".join(f"{_middle(found[rating]):>24}" for rating in RATINGS))
-    return "\n".join(lines[:-1] if len(paths) == 1 else lines)
+    return "\n".join(lines)
 
 
 def _middle(values: list[int]) -> str:

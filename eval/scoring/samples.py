@@ -26,6 +26,7 @@ from reward_fns.answers import parse
 from reward_fns.task import TASKS, Scope, Score, Task
 
 PER_SAMPLE = "per_sample.parquet"
+LONGEST = 200  # characters of an answer as the published evaluation reads it
 CASE = ["index", "hadm_id", "subject_id", "ground_truth"]
 AGAIN = "run `python -m eval.generate` again with the same settings, which fills in what is missing"
 _WHOLE = ("n_tokens", "reasoning_words")
@@ -172,7 +173,7 @@ def _read(task: Task, scored: Score, completion: str, gold: str, scope: Scope) -
         "pred": scored["pred"],
         "reward": scored["score"],
         "reasoning_words": float(len(found.reasoning.split())),
-        "published": task.published.read(completion, found, scope) if task.published else "",
+        "published": task.published.read(completion, found, scope)[:LONGEST] if task.published else "",
     }
 
 

@@ -17,69 +17,68 @@ from recipes.launcher.check_features import check_medcode, check_model_options, 
 from recipes.launcher.compose import base_of, leaves, nearest_key, unresolved, verl_defaults
 
 KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
-MICRO_BATCHES = (
-    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
-    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu",
-    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu",
-)
+MICRO_BATCHES = {  # and what sizes them by tokens instead
+    "actor.ppo_micro_batch_size_per_gpu": "actor.use_dynamic_bsz",
+    "ref.log_prob_micro_batch_size_per_gpu": "ref.log_prob_use_dynamic_bsz",
+    "rollout.log_prob_micro_batch_size_per_gpu": "rollout.log_prob_use_dynamic_bsz",
+}
 
 
-def check_keys(recipe: str, config: DictConfig) -> None:
+def check_keys(config: DictConfig) -> None:
     """Every key is one that somebody reads: Hydra adds misspelt keys of a YAML without a word."""
     known = dict(leaves(unresolved(verl_defaults())))
     sections = {path[: i + 1] for path in known for i in range(len(path))}
     for path, value in leaves(unresolved(config)):
         key = ".".join(path)
         if any("." in part for part in path):
-            raise UserError(f"{recipe}: the key {key} is written with dots in a YAML, where it means nothing; nest it")
+            raise ValueError(f"the key {key} is written with dots in a YAML, where it means nothing; nest it")
         beneath = any(key == opened or key.startswith(f"{opened}.") for opened in KEYS["open"])
         if not (path in sections or key in KEYS["added"] or beneath):
-            raise UserError(f"{recipe}: verl has no key {key}{nearest_key(key, KEYS['added'])}")
+            raise ValueError(f"verl has no key {key}{nearest_key(key, KEYS['added'])}")
         for dead, alive in KEYS["dead"].items():
             if (key == dead or key.startswith(f"{dead}.")) and value != known.get(path):
-                raise UserError(f"{recipe}: verl accepts {key} and ignores it; use {alive}")
+                raise ValueError(f"verl accepts {key} and ignores it; use {alive}")
 
 
-def check_values(recipe: str, config: DictConfig) -> None:
+def check_values(config: DictConfig) -> None:
     """Numbers that must fit each other."""
     data, actor = config.data, config.actor_rollout_ref.actor
     completions = data.train_batch_size * config.actor_rollout_ref.rollout.n
     gpus = config.trainer.n_gpus_per_node * config.trainer.nnodes
     if data.train_batch_size % actor.ppo_mini_batch_size:
-        raise UserError(
-            f"{recipe}: data.train_batch_size {data.train_batch_size} is no multiple of "
+        raise ValueError(
+            f"data.train_batch_size {data.train_batch_size} is no multiple of "
             f"actor.ppo_mini_batch_size {actor.ppo_mini_batch_size}"
         )
     kept = config.trainer.max_actor_ckpt_to_keep
     if kept is not None and kept < 2:
-        raise UserError(
-            f"{recipe}: trainer.max_actor_ckpt_to_keep {kept}: verl removes the old checkpoint before the new one is "
+        raise ValueError(
+            f"trainer.max_actor_ckpt_to_keep {kept}: verl removes the old checkpoint before the new one is "
             "whole, so a kill in between would lose both; keep 2"
         )
     if completions % gpus:
-        raise UserError(f"{recipe}: {completions} completions a step cannot be shared equally by {gpus} devices")
-    for key in MICRO_BATCHES:
-        section, name = key.rsplit(".", 1)
-        size = OmegaConf.select(config, key)
-        prefix = "log_prob_" if name.startswith("log_prob") else ""
-        if size and not OmegaConf.select(config, f"{section}.{prefix}use_dynamic_bsz") and completions // gpus % size:
-            raise UserError(
-                f"{recipe}: each device has {completions // gpus} completions a step, no multiple of {key} {size}; "
+        raise ValueError(f"{completions} completions a step cannot be shared equally by {gpus} devices")
+    share = completions // gpus
+    for key, dynamic in MICRO_BATCHES.items():
+        size, by_tokens = (OmegaConf.select(config.actor_rollout_ref, each) for each in (key, dynamic))
+        if size and not by_tokens and share % size:
+            raise ValueError(
+                f"each device has {share} completions a step, no multiple of actor_rollout_ref.{key} {size}; "
                 "change data.train_batch_size or that key"
             )
 
 
-def check_prefill(recipe: str, config: DictConfig) -> None:
+def check_prefill(config: DictConfig) -> None:
     """The reward puts back before a completion what the prompt already began for it."""
     given = OmegaConf.select(config, "data.apply_chat_template_kwargs.prefill") or ""
     known = OmegaConf.select(config, "reward.custom_reward_function.reward_kwargs.prefill") or ""
     if given != known:
-        raise UserError(
-            f"{recipe}: completions begin with {given!r} (data.apply_chat_template_kwargs.prefill), but the reward's "
+        raise ValueError(
+            f"completions begin with {given!r} (data.apply_chat_template_kwargs.prefill), but the reward's "
             f"option prefill is {known!r}; give both the same"
         )
     if given and "prefill" not in str(config.actor_rollout_ref.model.custom_chat_template):
-        raise UserError(f"{recipe}: actor_rollout_ref.model.custom_chat_template must name prefill to put it in")
+        raise ValueError("actor_rollout_ref.model.custom_chat_template must name prefill to put it in")
 
 
 def check_difference(recipe: str, config: DictConfig) -> None:
@@ -89,7 +88,7 @@ def check_difference(recipe: str, config: DictConfig) -> None:
         raise UserError(f"{recipe}: composes to the same as its {name}.yaml; give it a delta or remove it")
 
 
-def load_reward(recipe: str, config: DictConfig) -> tuple[ModuleType, Callable[..., Any], dict[str, Any]]:
+def load_reward(config: DictConfig) -> tuple[ModuleType, Callable[..., Any], dict[str, Any]]:
     """The reward's module, function and options as the recipe names them."""
     section = config.reward.custom_reward_function
     options = OmegaConf.to_container(section.get("reward_kwargs") or OmegaConf.create({}), resolve=True)
@@ -97,10 +96,10 @@ def load_reward(recipe: str, config: DictConfig) -> tuple[ModuleType, Callable[.
     try:
         module = _import(str(section.path))
     except (ImportError, OSError, SyntaxError) as error:
-        raise UserError(f"{recipe}: the reward {section.path} cannot be imported: {error}") from error
+        raise ValueError(f"the reward {section.path} cannot be imported: {error}") from error
     function = getattr(module, section.name, None)
     if not callable(function):
-        raise UserError(f"{recipe}: {section.path} has no function {section.name!r}")
+        raise ValueError(f"{section.path} has no function {section.name!r}")
     return module, function, {str(key): value for key, value in options.items()}
 
 
@@ -110,33 +109,30 @@ def asks_judge(config: DictConfig) -> bool:
     return str(section.path).endswith(".judge") and (section.get("reward_kwargs") or {}).get("judge_weight", 1) != 0
 
 
-def check_reward(recipe: str, config: DictConfig, here: bool = False) -> None:
+def check_reward(config: DictConfig, here: bool = False) -> None:
     """The reward can be imported and takes the options that the recipe gives; `here`: its data files are there, too."""
-    module, function, options = load_reward(recipe, config)
+    module, function, options = load_reward(config)
     taken = inspect.signature(function).parameters
     takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values())
     for option in options:
         if option not in taken and not takes_all:
             names = [name for name, parameter in taken.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-            raise UserError(f"{recipe}: the reward has no option {option!r}; it has {', '.join(names)}")
+            raise ValueError(f"the reward has no option {option!r}; it has {', '.join(names)}")
     if not here:
         written = OmegaConf.to_container(config.reward.custom_reward_function, resolve=False).get("reward_kwargs", {})
         options = {key: value for key, value in options.items() if "${places." not in str(written[key])}
     if hasattr(module, "check_options"):
+        module.check_options(**options)
+
+
+def check_recipe(recipe: str, config: DictConfig, *here: Callable[[DictConfig], None]) -> None:
+    """What is wrong with a recipe on any machine and what the checks of this one find: a sentence about the recipe."""
+    checks = (check_keys, check_values, check_medcode, check_ratio, check_model_options, check_prefill, check_reward)
+    for check in (*checks, *here):
         try:
-            module.check_options(**options)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{recipe}: reward_kwargs: {error}") from error
-
-
-def check_recipe(recipe: str, config: DictConfig) -> None:
-    """What is wrong with a recipe on any machine."""
-    check_keys(recipe, config)
-    try:
-        for check in (check_values, check_medcode, check_ratio, check_model_options, check_prefill, check_reward):
-            check(recipe, config)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{recipe}: {' '.join(str(error).split())[:300]}") from error
+            check(config)
+        except (TypeError, ValueError, OmegaConfBaseException) as error:
+            raise UserError(f"{recipe}: {' '.join(str(error).split())}") from error
 
 
 def _import(path: str) -> ModuleType:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from common.commands import UserError
 from recipes.launcher.compose import verl_defaults
 from verl_ext.resampling_rules import MANAGER, Settings
 from verl_ext.trainer import KL_SCHEDULES
@@ -17,29 +16,24 @@ RATIO_KEYS = ("clip_ratio", "clip_ratio_low", "clip_ratio_high", "clip_ratio_c",
 TIED = re.compile(r"Qwen2\.5-(0\.5|1\.5|3)B")  # embedding and output layer are one
 
 
-def check_medcode(recipe: str, config: DictConfig) -> None:
+def check_medcode(config: DictConfig) -> None:
     """The settings of verl_ext, and what must agree with them."""
     settings = OmegaConf.select(config, "trainer.v1.medcode") or {}
     schedule = settings.get("kl_schedule", "constant")
     if schedule not in KL_SCHEDULES:
-        raise UserError(f"{recipe}: trainer.v1.medcode.kl_schedule is {schedule!r}, not {' or '.join(KL_SCHEDULES)}")
+        raise ValueError(f"trainer.v1.medcode.kl_schedule is {schedule!r}, not {' or '.join(KL_SCHEDULES)}")
     if schedule != "constant" and not config.actor_rollout_ref.actor.use_kl_loss:
-        raise UserError(f"{recipe}: kl_schedule {schedule} changes a KL that actor.use_kl_loss switches off")
+        raise ValueError(f"kl_schedule {schedule} changes a KL that actor.use_kl_loss switches off")
     manager = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.agent_loop_manager_class")
     resampling = OmegaConf.select(config, "actor_rollout_ref.rollout.custom.resampling")
     if (resampling is None) != (manager != MANAGER):
-        raise UserError(
-            f"{recipe}: resampling needs both rollout.custom.resampling and "
-            f"rollout.agent.agent_loop_manager_class {MANAGER}"
-        )
+        needed = f"rollout.custom.resampling and rollout.agent.agent_loop_manager_class {MANAGER}"
+        raise ValueError(f"resampling needs both {needed}")
     if resampling is not None:
-        try:
-            Settings.read(resampling)
-        except ValueError as error:
-            raise UserError(f"{recipe}: {error}") from error
+        Settings.read(resampling)
 
 
-def check_ratio(recipe: str, config: DictConfig) -> None:
+def check_ratio(config: DictConfig) -> None:
     """What weighs or clips the ratio of new to old policy needs a second update a batch: in the first one it is 1."""
     actor, batch = config.actor_rollout_ref.actor, config.data.train_batch_size
     bypass = OmegaConf.select(config, "algorithm.rollout_correction.bypass_mode")  # the old policy is vLLM's then
@@ -49,23 +43,23 @@ def check_ratio(recipe: str, config: DictConfig) -> None:
     features = [f"policy_loss.loss_mode {mode}"] if mode in RATIO_LOSSES else []
     features += [f"{key} {actor[key]}" for key in RATIO_KEYS if actor[key] != usual[key]]
     if features:
-        raise UserError(
-            f"{recipe}: actor.{features[0]} cannot act with one update a batch, where the ratio of new to old policy "
+        raise ValueError(
+            f"actor.{features[0]} cannot act with one update a batch, where the ratio of new to old policy "
             f"is 1; make actor.ppo_mini_batch_size a fraction of data.train_batch_size ({batch}) or leave it out"
         )
 
 
-def check_model_options(recipe: str, config: DictConfig) -> None:
+def check_model_options(config: DictConfig) -> None:
     """Options of the model that verl accepts and that end in a crash or in an export which nothing loads."""
     model, actor = config.actor_rollout_ref.model, config.actor_rollout_ref.actor
     if model.use_fused_kernels and actor.strategy == "fsdp2" and not _is_tied(config):
-        raise UserError(
-            f"{recipe}: model.use_fused_kernels crashes under actor.strategy fsdp2 unless the model's output layer is "
+        raise ValueError(
+            "model.use_fused_kernels crashes under actor.strategy fsdp2 unless the model's output layer is "
             "its embedding (Qwen2.5 up to 3B); leave it out"
         )
     if model.lora_rank > 0 and "hf_model" in actor.checkpoint.save_contents:
-        raise UserError(
-            f"{recipe}: with model.lora_rank verl exports hf_model under peft's names, which nothing loads; take it "
+        raise ValueError(
+            "with model.lora_rank verl exports hf_model under peft's names, which nothing loads; take it "
             "out of actor.checkpoint.save_contents or train all parameters"
         )
 

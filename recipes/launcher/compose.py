@@ -8,8 +8,8 @@ import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ RECIPES = Path(__file__).resolve().parent.parent
 OWN = "own"  # the folder of recipes that are no paper's
 GROUPS = ("hardware", "model", "sft_share")  # folders of which a launch picks one file: hardware=cpu
 HEAD = "# @package _global_"
-_load = OmegaConf.load
 
 
 def recipes() -> list[str]:
@@ -96,7 +95,7 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
 @cache
 def verl_defaults() -> DictConfig:
     """What verl itself composes: every key that it knows, with its default."""
-    return _hydra("ppo_trainer", [], _loaded, verl_config_dir())
+    return _hydra("ppo_trainer", [], verl_config_dir())
 
 
 def leaves(config: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -122,13 +121,13 @@ def nearest_key(key: str, others: Iterable[str] = ()) -> str:
 
 def base_of(recipe: str) -> tuple[str, DictConfig]:
     """What a recipe builds on, the first of its `defaults`: its name, and composed."""
-    defaults = OmegaConf.load(RECIPES / f"{recipe}.yaml").defaults
-    path = Path(f"/{recipe}").parent / str(defaults[0]).partition("@")[0]
-    return path.name, _composed_base(str(path)[1:])
+    first = str(OmegaConf.load(RECIPES / f"{recipe}.yaml").defaults[0]).partition("@")[0]
+    path = Path(f"/{recipe}").parent / first  # one that begins with / is none below the recipe's folder
+    return path.name, _composed_once(str(path)[1:])
 
 
 @cache
-def _composed_base(name: str) -> DictConfig:
+def _composed_once(name: str) -> DictConfig:
     return _compose(name, [])
 
 
@@ -142,43 +141,28 @@ def verl_config_dir() -> Path:
 
 
 def _compose(name: str, overrides: list[str]) -> DictConfig:
-    """What Hydra composes, which is quicker from verl's part as one file: it fits unless more of verl's is chosen."""
+    """What Hydra composes, twice as quick from verl's part as one file: that fits unless more of verl's is chosen."""
+    whole, load = verl_defaults(), OmegaConf.load
+
+    def loaded(file: Any) -> Any:
+        if not Path(file.name).is_relative_to(verl_config_dir()):
+            return load(file)
+        if Path(file.name).name != "ppo_trainer.yaml":
+            raise FileExistsError("one of the thirty that ppo_trainer is composed of")
+        config = copy.deepcopy(whole)
+        OmegaConf.set_struct(config, None)
+        return config
+
     try:
-        verl_defaults()  # Hydra cannot compose while it composes
-        return _hydra(name, overrides, _loaded_whole)
+        with patch.object(OmegaConf, "load", loaded):
+            return _hydra(name, overrides)
     except (HydraException, OmegaConfBaseException, FileExistsError):
-        return _hydra(name, overrides, _loaded)
+        return _hydra(name, overrides)
 
 
-def _hydra(name: str, overrides: list[str], load: Callable[[Any], Any], folder: Path = RECIPES) -> DictConfig:
-    with (
-        initialize_config_dir(config_dir=str(folder.resolve()), version_base=None, job_name="recipe"),
-        patch.object(OmegaConf, "load", load),
-    ):
+def _hydra(name: str, overrides: list[str], folder: Path = RECIPES) -> DictConfig:
+    with initialize_config_dir(config_dir=str(folder.resolve()), version_base=None, job_name="recipe"):
         return hydra_compose(name, overrides=[*overrides, f"hydra.searchpath=[file://{verl_config_dir()}]"])
-
-
-def _loaded_whole(file: Any) -> Any:
-    """A YAML for Hydra; verl's ppo_trainer as it is composed, and none of the thirty that it is composed of."""
-    if not Path(file.name).is_relative_to(verl_config_dir()):
-        return _loaded(file)
-    if Path(file.name).name != "ppo_trainer.yaml":
-        raise FileExistsError
-    config = copy.deepcopy(verl_defaults())
-    OmegaConf.set_struct(config, None)
-    return config
-
-
-def _loaded(file: Any) -> Any:
-    """A YAML for Hydra: parsed once, and a copy each time."""
-    stat = os.fstat(file.fileno())
-    return copy.deepcopy(_parsed(file.name, (stat.st_ino, stat.st_mtime_ns, stat.st_size)))
-
-
-@lru_cache(maxsize=256)
-def _parsed(path: str, version: tuple[int, ...]) -> Any:
-    with patch("yaml.SafeLoader", getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        return _load(path)
 
 
 def _choices(group: str) -> list[str]:

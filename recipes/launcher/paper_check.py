@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.commands import UserError
 from common.papers import Paper, Row
-from common.settings import layers
+from common.settings import load
 from recipes.launcher.compose import RECIPES
 
 PLACES = ("DATA_DIR", "RUNS_DIR", "MODEL_PATH")  # environment variables that move what a recipe reads and writes
@@ -33,7 +33,9 @@ def read_settings(path: Path) -> Any:
     """A YAML of fine-tuning, traces or evaluation over the base that it names."""
     if not path.is_file():
         raise UserError(f"{path.relative_to(RECIPES.parent)} does not exist, but paper.yaml names it")
-    return OmegaConf.merge(*layers(path))
+    settings = load(path)
+    base = settings.pop("base", None)
+    return OmegaConf.merge(load(path.with_name(base)), settings) if base else settings
 
 
 def check_settings(paper: Paper) -> Iterator[str]:
@@ -46,9 +48,8 @@ def check_settings(paper: Paper) -> Iterator[str]:
 
 
 def check_row(row: Row, config: DictConfig) -> None:
-    """Compare a row's composed recipe with the paper; a UserError says what differs."""
-    with default_places():
-        _compare(f"{row.id}: {row.recipe}", config, row.values)
+    """A row's composed recipe, with `default_places`, is what the paper states."""
+    _compare(f"{row.id}: {row.recipe}", config, row.values)
     batch, epochs = config.data.train_batch_size, config.trainer.total_epochs
     if row.cases and row.cases // batch * epochs != row.steps:
         raise UserError(f"{row.id}: {row.cases} cases in batches of {batch} are not the paper's {row.steps} steps")

@@ -25,7 +25,7 @@ HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
 def fingerprint(recipe: str, overrides: list[str]) -> str:
     """Eight digits for what a run trains: its composed configuration without places and hardware."""
     config = unresolved(compose(recipe, [item for item in overrides if not item.startswith(HARDWARE)]))
-    config.pop("places")
+    config.pop("places", None)
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
@@ -108,7 +108,6 @@ class RunFolder:
         )
         if exports:
             with whole_file(self.path / "hf_model") as link:
-                link.unlink()
                 link.symlink_to(os.path.relpath(exports[-1], self.path))
         record.write(self.path, status=status, exit_status=exit_status, cause=cause, ended=record.now())
 

@@ -20,7 +20,6 @@ KINDS = {
 }
 SEVERITY = {0: 0, 3: 0, 1: 1, 2: 2}  # of a status: without CC/MCC and without MCC, with CC, with MCC
 
-_LONGEST = 200  # characters of a published answer that are kept
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 
 
@@ -43,7 +42,7 @@ def _level(key: str, title: str, flag: str, names: tuple[str, ...], of: Any) -> 
 
 def _published(completion: str, answer: Answer, scope: Scope) -> str:
     parts = published.parts(with_prefill(completion, scope.prefill))
-    return parts[1][:_LONGEST] if parts else ""
+    return parts[1] if parts else ""
 
 
 def _kind(said: str, gold: str, flags: Flags) -> str:

@@ -5,7 +5,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from reward_fns.answers import Answer
 from reward_fns.icd import guidance, icd10
 from reward_fns.icd.reward import NUMBERS, only_code
 from reward_fns.task import Check, Flags, Grouping, Level, Measure, Published, Scope, Score, Task
@@ -22,7 +21,6 @@ KINDS = {
     NO_ANSWER: "wrong format, or a code that does not exist",
 }
 
-_LONGEST = 200  # characters of a published answer that are kept
 _CODE = re.compile(r"\b[A-Z][0-9][0-9A-Z](?:\.?[0-9A-Z]{1,4})?\b")
 _END = 0.8  # an oracle reasoning may name its code in the last fifth
 
@@ -59,10 +57,6 @@ def _published_chapter(text: str, scope: Scope) -> str:
     known = icd10.table()
     category = text[:3] if icd10.looks_like_code(text) else f"{text[0].upper()}00"
     return known.chapters[max(0, bisect_right(known.starts, category) - 1)]
-
-
-def _published(completion: str, answer: Answer, scope: Scope) -> str:
-    return icd10.normalise(answer.text)[:_LONGEST]
 
 
 def _levels(chapter: Any, code: Any) -> tuple[Level, ...]:
@@ -161,7 +155,7 @@ TASK = Task(
     label_file="labels.json",
     classes=True,
     published=Published(
-        _published,
+        lambda completion, answer, scope: icd10.normalise(answer.text),
         _levels(_published_chapter, lambda text, scope: text or NIL),
         "; unparsed answers go, as published, to the chapter of their first letter (none: 1) and to NIL",
     ),

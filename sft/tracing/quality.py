@@ -1,6 +1,6 @@
 """Is a written reasoning fit to learn from? The first check that fails is the reason to reject it.
 
-    fault(task, "cot_first", completion, "stop", gold, case, limits)   # "" or one of reasons(task)
+    fault(wanted, completion, "stop", gold, case)   # "" or one of reasons(task); wanted: sft.tracing.settings
 
 A completion is read by reward_fns, as in training and evaluation.
 """
@@ -8,10 +8,10 @@ A completion is read by reward_fns, as in training and evaluation.
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from reward_fns import answers
-from reward_fns.task import Task
+from reward_fns.task import TASKS, Task
+from sft.tracing.settings import Settings
 
 REASONS = {  # of every task; those of its styles stand in the task
     "cut": "was cut off at max_tokens",
@@ -33,14 +33,7 @@ _GIVEN = re.compile(
 )
 
 
-class Limits(NamedTuple):
-    """How long a reasoning may be, in words, and how much of it may stand in the note."""
-
-    least: int = 10
-    most: int = 2000
-    run: int = 8  # so many words in a row that also stand in the note are a copied run
-    copied: float = 0.5  # largest share of a reasoning's runs that may be copied
-    extra_codes: str | None = None
+RUN = 8  # so many words in a row that also stand in the note are a copied run
 
 
 def reasons(task: Task) -> dict[str, str]:
@@ -54,29 +47,30 @@ def right(task: Task, completion: str, gold: str, extra_codes: str | None = None
     return task.scorer(**files)(completion, gold)["acc"] == 1
 
 
-def fault(task: Task, style: str, completion: str, finish: str, gold: str, case: str, limits: Limits) -> str:
+def fault(wanted: Settings, completion: str, finish: str, gold: str, case: str) -> str:
     """The first reason that speaks against a completion, or ""."""
+    task = TASKS[wanted.task]
     answer = answers.parse(completion, task.tag)
     words = answer.reasoning.split()
     checks: dict[str, Callable[[], bool]] = {
         "cut": lambda: finish == "length",
         "format": lambda: not answer.format_ok,
-        "answer": lambda: not right(task, completion, gold, limits.extra_codes),
+        "answer": lambda: not right(task, completion, gold, wanted.extra_codes),
         "given": lambda: _GIVEN.search(answer.reasoning) is not None,
-        "short": lambda: len(words) < limits.least,
-        "long": lambda: len(words) > limits.most,
-        "copy": lambda: copied(words, case.split(), limits.run) > limits.copied,
-        **{check.reason: partial(check.holds, answer.reasoning, gold) for check in task.styles[style]},
+        "short": lambda: len(words) < wanted.least_words,
+        "long": lambda: len(words) > wanted.most_words,
+        "copy": lambda: copied(words, case.split()) > wanted.copied,
+        **{check.reason: partial(check.holds, answer.reasoning, gold) for check in task.styles[wanted.style]},
     }
     return next((reason for reason, holds in checks.items() if holds()), "")
 
 
-def copied(words: list[str], note: list[str], run: int) -> float:
-    """The share of a text's runs of so many words that stand in the note, too."""
-    runs = _runs(words, run)
-    return len(runs & _runs(note, run)) / len(runs) if runs else 0.0
+def copied(words: list[str], note: list[str]) -> float:
+    """The share of a text's runs of RUN words that stand in the note, too."""
+    runs = _runs(words)
+    return len(runs & _runs(note)) / len(runs) if runs else 0.0
 
 
-def _runs(words: list[str], length: int) -> set[tuple[str, ...]]:
+def _runs(words: list[str]) -> set[tuple[str, ...]]:
     plain = [word.strip(".,;:!?()\"'").lower() for word in words]
-    return {tuple(plain[at : at + length]) for at in range(len(plain) - length + 1)}
+    return {tuple(plain[at : at + RUN]) for at in range(len(plain) - RUN + 1)}

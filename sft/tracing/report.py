@@ -15,7 +15,7 @@ import pyarrow as pa
 from common.files import whole_file
 from common.record import commit, versions
 from eval.page import drawing
-from eval.page.figures import Figure
+from eval.page.figure import Figure
 from reward_fns.task import TASKS
 from sft.tracing.quality import reasons
 
@@ -49,16 +49,15 @@ def summary(rows: Rows, cases: int, order: list[str]) -> dict[str, Any]:
     """Counts and shares: by case and by request, the words of accepted traces, the answers that they cover."""
     good = [row for row in rows if not row["reason"]]
     rejected = Counter(row["reason"] for row in rows if row["reason"])
-    words = sorted(row["words"] for row in good)
-    draws = sorted({row["draw"] for row in rows})
+    asked, taken = (Counter(row["draw"] for row in some) for some in (rows, good))
     return {
         "cases": cases,
         "cases_accepted": len({row["index"] for row in good}),
         "requests": len(rows),
         "accepted": len(good),
         "rejected": {reason: rejected[reason] for reason in order if rejected[reason]},
-        "by_draw": {draw: _share([row for row in rows if row["draw"] == draw]) for draw in draws},
-        "words": _spread(words),
+        "by_draw": {draw: {"requests": asked[draw], "accepted": taken[draw]} for draw in sorted(asked)},
+        "words": _spread(sorted(row["words"] for row in good)),
         "answers": len({row["ground_truth"] for row in rows}),
         "answers_covered": len({row["ground_truth"] for row in good}),
     }
@@ -78,10 +77,6 @@ def table(found: dict[str, Any], says: dict[str, str]) -> str:
         f"answers covered: {found['answers_covered']:,} of {found['answers']:,}"
     )
     return "\n".join(lines)
-
-
-def _share(rows: Rows) -> dict[str, int]:
-    return {"requests": len(rows), "accepted": sum(not row["reason"] for row in rows)}
 
 
 def _spread(words: list[int]) -> dict[str, float]:

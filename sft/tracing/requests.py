@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from common.commands import UserError, existing
 from data_prep import prompts
@@ -18,6 +19,13 @@ from reward_fns.task import Task
 
 FOLDER = Path(prompts.__file__).parent
 Chat = list[dict[str, str]]
+
+
+class Example(NamedTuple):
+    """One row to learn."""
+
+    prompt: Chat
+    completion: str
 
 
 @lru_cache

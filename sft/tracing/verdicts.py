@@ -12,15 +12,14 @@ from reward_fns.task import TASKS
 from sft.tracing import quality
 from sft.tracing.settings import Settings
 
+COLUMNS = ["index", "hadm_id", "subject_id", "ground_truth", "completions", "finish_reason"]
+
 
 class Verdicts:
     """Collects draw by draw; the first accepted trace of a case is the one that counts."""
 
     def __init__(self, wanted: Settings) -> None:
         self.wanted = wanted
-        self.limits = quality.Limits(
-            least=wanted.least_words, most=wanted.most_words, copied=wanted.copied, extra_codes=wanted.extra_codes
-        )
         self.accepted: dict[int, dict[str, Any]] = {}
         self.rejected: dict[int, dict[str, Any]] = {}
         self.rows: list[dict[str, Any]] = []
@@ -30,30 +29,23 @@ class Verdicts:
         case = dict(zip(cases["index"].to_pylist(), cases["case"].to_pylist(), strict=True))
         with tqdm(total=cases.num_rows, unit=" traces", desc=f"judging draw {draw}") as bar:
             for _, part in parts.read(folder, made):
-                for row in (row for row in part.to_pylist() if row["index"] in case):
-                    for text, finish in zip(row["completions"], row["finish_reason"], strict=True):
-                        self._judge(row, text, finish, draw, case[row["index"]])
-                    bar.update()
+                for row in part.select(COLUMNS).to_pylist():
+                    if row["index"] in case:
+                        for said in zip(row.pop("completions"), row.pop("finish_reason"), strict=True):
+                            self._judge(row, *said, draw, case[row["index"]])
+                        bar.update()
 
     def _judge(self, row: dict[str, Any], text: str, finish: str, draw: int, case: str) -> None:
-        task, style, gold = TASKS[self.wanted.task], self.wanted.style, row["ground_truth"]
-        reason = quality.fault(task, style, text, finish, gold, case, self.limits)
+        wanted, task, gold = self.wanted, TASKS[self.wanted.task], row["ground_truth"]
+        reason = quality.fault(wanted, text, finish, gold, case)
         parsed = answers.parse(text, task.tag)
-        right = quality.right(task, text, gold, self.limits.extra_codes)
-        self.rows.append(
-            {
-                "index": row["index"], "hadm_id": row["hadm_id"], "draw": draw, "ground_truth": gold,
-                "reason": reason, "words": len(parsed.reasoning.split()),
-            }
-        )  # fmt: skip
+        self.rows.append(row | {"draw": draw, "reason": reason, "words": len(parsed.reasoning.split())})
         if parsed.format_ok:
-            trace = {
-                "hadm_id": row["hadm_id"], "subject_id": row["subject_id"], "task": task.key, "style": style,
-                "ground_truth": gold, "reasoning": parsed.reasoning,
-                "answer": gold if right else task.canonical(parsed.text),
-                "accepted": not reason,
-            }  # fmt: skip
-            (self.rejected if reason else self.accepted).setdefault(row["index"], trace)
+            right = quality.right(task, text, gold, wanted.extra_codes)
+            answer = gold if right else task.canonical(parsed.text)
+            said = {"task": task.key, "style": wanted.style, "reasoning": parsed.reasoning, "answer": answer}
+            found = self.rejected if reason else self.accepted
+            found.setdefault(row["index"], row | said | {"accepted": not reason})
 
     def traces(self) -> list[dict[str, Any]]:
         """One row a case, in the order of the data; the rejected ones keep their place."""

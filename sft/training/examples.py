@@ -7,7 +7,7 @@ takes an empty think block for a wrong format.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,7 @@ from data_prep import parquet
 from reward_fns.task import TASKS
 from sft import titles
 from sft.tracing import requests
+from sft.tracing.requests import Example
 from sft.training.settings import Source
 from sft.training.tokens import named
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 OUTCOME, NO_REASONING = "outcome", "-"
-
-
-class Example(NamedTuple):
-    """One row to learn."""
-
-    prompt: list[dict[str, str]]
-    completion: str
 
 
 def styles() -> list[str]:

@@ -7,8 +7,6 @@ import pytest
 
 from tests.conftest import World, assert_refused, run_command, run_process
 
-pytestmark = pytest.mark.alone
-
 
 def test_the_benchmark_prints_every_figure(world: World) -> None:
     done = run_process("benchmarks.data", "--mimic", world.mimic)

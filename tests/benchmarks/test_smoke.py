@@ -1,15 +1,10 @@
 """What makes benchmarks.smoke run a recipe again: the code that a run executes, and no prose."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def code(copy: Path) -> str:
-    words = [sys.executable, "-c", "from benchmarks.smoke import code; print(code())"]
-    return subprocess.run(words, cwd=copy, capture_output=True, text=True, check=True).stdout
+from benchmarks.smoke import code
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ import simple_icd_10_cm
 
 from data_prep import parquet
 from data_prep.cohort import admission, sections, splits
-from data_prep.cohort.drg_titles import match
+from data_prep.cohort.drg_titles import Titles
 from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic.vocabulary import BACKGROUND, CC, COMORBIDITIES, FAMILIES, MCC, NEITHER
 from reward_fns import drg, icd
 from reward_fns.drg import ms_drg
 from reward_fns.task import TASKS
 from sft.tracing import quality
+from sft.tracing.settings import Settings
 from tests.conftest import assert_refused, run_command, run_process
 
 NOTES = 1000
@@ -99,11 +100,11 @@ def test_the_quirks_of_the_real_files_are_there(mimic: Path) -> None:
 def test_descriptions_are_shorthand_and_a_few_are_no_v34_title(mimic: Path) -> None:
     raw = [row for row in rows(mimic, "hosp/drgcodes.csv.gz") if row["drg_type"].strip() == "HCFA"]
     exact = sum(row["description"] in ms_drg.BY_TITLE for row in raw) / len(raw)
-    unmapped = sum(match(row["description"]) is None for row in raw) / len(raw)
+    unmapped = sum(Titles().find(row["description"]) is None for row in raw) / len(raw)
     assert exact < 0.5
     assert 0.005 <= unmapped <= 0.06
     for row in raw:
-        drg_found = match(row["description"])
+        drg_found = Titles().find(row["description"])
         assert drg_found is None or drg_found.number == row["drg_code"]
 
 
@@ -245,7 +246,7 @@ def test_icd_traces_give_the_code_at_their_end_only_and_overlook_details(mimic: 
         gold, reasoning = row["ground_truth"], row["reasoning"]
         task = TASKS["icd"]
         written = task.completion(reasoning, row["answer"])
-        assert quality.fault(task, "oracle", written, "stop", row["answer"], "", quality.Limits()) == ""
+        assert quality.fault(Settings(task="icd", style="oracle"), written, "stop", row["answer"], "") == ""
         score = icd.compute_score("mimic_icd", written, gold)
         assert score["acc"] == row["accepted"] and score["format"] == 1.0
         assert row["accepted"] or row["answer"] in usual

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.proofs import TABLES
 from data_prep import parquet
+from reward_fns.drg.reward import payments
 from tests.conftest import World, run_process
 
 ONE_STEP = ("hardware=cpu", "trainer.total_training_steps=1", "data.train_batch_size=8", "trainer.save_freq=-1")
@@ -44,12 +44,12 @@ def terse(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcomes(copy: Path, world: World, model: Path, section: str) -> dict[str, np.ndarray]:
     """Every component of every completion of one step with a recipe of the user's own."""
-    (copy / "recipes/drg_sapphire/mine.yaml").write_text(RECIPE + section)
+    (copy / "recipes/own/mine.yaml").write_text(RECIPE + section)
     environment = {**world.environment(copy / "runs"), "MODEL_PATH": str(model)}
-    words = ("bash", copy / "recipes/launch.sh", "drg_sapphire/mine", *ONE_STEP, "name=mine")
+    words = ("bash", copy / "recipes/launch.sh", "own/mine", *ONE_STEP, "name=mine")
     done = run_process(*words, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = copy / "runs/drg_sapphire/mine/mine"
+    folder = copy / "runs/own/mine/mine"
     table = pq.read_table(folder / "outcomes.parquet")
     found = {
         name: np.array(table[name].to_pylist(), dtype=float).ravel()
@@ -67,13 +67,13 @@ def test_scheme_and_matching_are_two_lines(copy: Path, world: World, terse: Path
     found = outcomes(copy, world, terse, options)
     assert (found["format"] == 0).mean() > 0.8  # an empty think block passes the published test
     seen = set(found["accuracy"].tolist())
-    assert seen <= TABLES["balanced"] and seen & {1.0, -0.5}  # neither is in the strict table
+    assert seen <= payments("balanced") | {0.0} and seen & {1.0, -0.5}  # neither is in the strict table
 
 
 @pytest.mark.slow
 def test_the_exact_matching_sees_the_same_completions_otherwise(copy: Path, world: World, terse: Path) -> None:
     found = outcomes(copy, world, terse, "    reward_kwargs:\n      accuracy: strict\n")
-    assert (found["format"] == -2).mean() > 0.8 and set(found["score"].tolist()) <= {-2.0, *TABLES["strict"]}
+    assert (found["format"] == -2).mean() > 0.8 and set(found["score"].tolist()) <= {-2.0, *payments("strict")}
 
 
 @pytest.mark.slow

@@ -13,8 +13,6 @@ from common.processes import adopt_orphans, end_descendants
 from recipes.launcher import watch
 from recipes.launcher.watch import Watch
 
-pytestmark = pytest.mark.alone
-
 WORKER = "import setproctitle, time; setproctitle.setproctitle({title!r}); print('up', flush=True); time.sleep(600)"
 BUSY = "import setproctitle; setproctitle.setproctitle({title!r}); print('up', flush=True)\nwhile True: pass"
 

@@ -8,8 +8,6 @@ import pytest
 
 from benchmarks import rewards as bench
 
-pytestmark = pytest.mark.alone
-
 TASKS = (("drg", "answer", 150_000), ("icd", "diagnosis", 100_000))
 GOLD = {"drg": "HEART FAILURE AND SHOCK WITH MCC", "icd": "I214"}
 LONG_MS = 5.0

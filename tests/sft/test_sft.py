@@ -23,8 +23,6 @@ from sft.training.examples import inputs, load
 from sft.training.settings import Source
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
-pytestmark = pytest.mark.alone
-
 TINY = ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--per_device_train_batch_size", 8)
 
 

@@ -21,13 +21,14 @@ from data_prep import parquet
 from reward_fns.task import TASKS
 from sft.traces import main
 from sft.tracing import quality, requests
+from sft.tracing.settings import Settings
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 GOLD = "HEART FAILURE AND SHOCK WITH MCC"
 CASE = "The patient came with dyspnea and edema. He was diuresed for five days and his kidneys failed on day two."
 GOOD = "Dyspnea and edema that yielded to diuresis point to a failing heart; the renal failure that followed is an MCC."
 OTHERS = "[HEART FAILURE AND SHOCK WITH CC] and [CHEST PAIN]"
-LIMITS = quality.Limits(least=5, most=60)
+LIMITS = {"least_words": 5, "most_words": 60}
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,9 @@ LIMITS = quality.Limits(least=5, most=60)
 )
 def test_the_first_fault_of_a_drg_trace_is_named(style: str, reasoning: str, answer: str, reason: str) -> None:
     written = TASKS["drg"].completion(reasoning, answer)
-    assert quality.fault(TASKS["drg"], style, written, "stop", GOLD, CASE, LIMITS) == reason
-    assert quality.fault(TASKS["drg"], style, written, "length", GOLD, CASE, LIMITS) == "cut"
+    wanted = Settings(task="drg", style=style, **LIMITS)
+    assert quality.fault(wanted, written, "stop", GOLD, CASE) == reason
+    assert quality.fault(wanted, written, "length", GOLD, CASE) == "cut"
 
 
 @pytest.mark.parametrize(
@@ -78,14 +80,14 @@ def test_the_first_fault_of_a_drg_trace_is_named(style: str, reasoning: str, ans
 )
 def test_the_first_fault_of_an_oracle_trace_is_named(reasoning: str, answer: str, reason: str) -> None:
     written = TASKS["icd"].completion(reasoning, answer)
-    assert quality.fault(TASKS["icd"], "oracle", written, "stop", "I509", CASE, LIMITS) == reason
+    assert quality.fault(Settings(task="icd", style="oracle", **LIMITS), written, "stop", "I509", CASE) == reason
 
 
 def test_accepted_synthetic_traces_pass_and_the_others_fail_by_their_answer(world: World) -> None:
     found = Counter(
         (row["task"], row["style"], row["accepted"], quality.fault(
-            TASKS[row["task"]], row["style"], TASKS[row["task"]].completion(row["reasoning"], row["answer"]), "stop",
-            row["ground_truth"], "", quality.Limits(),
+            Settings(task=row["task"], style=row["style"]),
+            TASKS[row["task"]].completion(row["reasoning"], row["answer"]), "stop", row["ground_truth"], "",
         ))
         for row in parquet.read_traces(world.mimic / "traces.parquet").to_pylist()
     )  # fmt: skip

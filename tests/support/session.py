@@ -1,17 +1,28 @@
-"""What the whole session of tests does: leave out what passed, spread the rest over two workers, and leave no trace.
+"""What the whole session of tests does: spread over two workers, leave out what passed, and leave no trace.
 
-With pytest-xdist the tests of a file stay together, as they share what it prepares. Those marked `alone` (verl, vLLM,
-what is measured in seconds) are one group, of which no two run at once. They begin first, as they take longest.
+With pytest-xdist (`-n 2`) the tests of a file stay together, as they share what it prepares. The files of ALONE are one
+group, of which no two run at once; it begins first, as it takes longest.
 """
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.support.commands import ROOT
 
+ALONE = (  # verl, vLLM and trl, which take both cores, and what is measured in seconds
+    "tests/recipes/test_launch.py",
+    "tests/eval/generation/test_eval_generate.py",
+    "tests/sft/test_sft.py",
+    "tests/benchmarks/test_bench_data.py",
+    "tests/recipes/test_watch.py",
+    "tests/reward_fns/test_reward_speed.py",
+    "tests/reward_fns/judge/test_judge_speed.py",
+    "tests/reward_fns/judge/test_judge_faults.py",
+)
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv")
 TREE = pytest.StashKey[set[str]]()
 
@@ -20,12 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--resume", action="store_true", help="leave out slow tests that passed at this clean commit")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "alone" if _file(nodeid) in ALONE else _file(nodeid)
+
+    config.option.loadscopereorder = False  # in the order of the collection
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "alone" if item.get_closest_marker("alone") else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: ALONE.index(_file(item.nodeid)) if _file(item.nodeid) in ALONE else len(ALONE))
     commit = _clean_commit()
     if not config.getoption("--resume") or commit is None or config.cache is None:
         return
@@ -55,6 +74,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if left and not hasattr(session.config, "workerinput"):  # a worker of xdist leaves that to the first process
         session.exitstatus = 1
         print("\nerror: the tree changed while the tests ran:", *left, sep="\n  ", file=sys.stderr)
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def _clean_commit() -> str | None:

@@ -66,7 +66,7 @@ def outcomes(style: str, seed: int, drgs: Sequence[ms_drg.Drg]) -> Counter[str]:
     rng = random.Random(f"{style}/{seed}")
     counts: Counter[str] = Counter()
     for drg in drgs:
-        found = drg_titles.match(shorthand(rng, drg.title, **STYLES[style]))
+        found = drg_titles.Titles().find(shorthand(rng, drg.title, **STYLES[style]))
         counts["all"] += 1
         counts["mapped"] += found is not None
         counts["wrong base"] += found is not None and found.base != drg.base
@@ -130,7 +130,7 @@ def test_the_generator_makes_shorthand_that_the_look_up_does_not_know() -> None:
 )  # fmt: skip
 def test_descriptions_become_titles(raw: str, title: str | None) -> None:
     for text in (raw, drg_titles.normalise(raw)):
-        found = drg_titles.match(text)
+        found = drg_titles.Titles().find(text)
         assert (found and found.title) == title
 
 
@@ -151,19 +151,19 @@ def test_descriptions_become_titles(raw: str, title: str | None) -> None:
     ],
 )
 def test_what_can_be_two_titles_or_none_is_left_for_review(raw: str) -> None:
-    assert drg_titles.match(raw) is None
+    assert drg_titles.Titles().find(raw) is None
 
 
 def test_the_number_decides_between_equals_but_never_on_a_status() -> None:
     raw = "KNEE PROC PDX OF INFECTION W/O CC/MCC"
     for number, word in (("487", "WITH"), ("489", "WITHOUT")):
         title = f"KNEE PROCEDURES {word} PDX OF INFECTION WITHOUT CC/MCC"
-        assert drg_titles.match(raw, number) == ms_drg.BY_TITLE[title]
-    assert drg_titles.match(raw, "486") is None
-    assert drg_titles.match("HEART FAILURE AND SHOCK", "291") is None
-    assert drg_titles.match("HEART FAIL & SHOCK W CC", "291") == ms_drg.find("HEART FAILURE AND SHOCK WITH CC")
+        assert drg_titles.Titles().find(raw, number) == ms_drg.BY_TITLE[title]
+    assert drg_titles.Titles().find(raw, "486") is None
+    assert drg_titles.Titles().find("HEART FAILURE AND SHOCK", "291") is None
+    assert drg_titles.Titles().find("HEART FAIL & SHOCK W CC", "291") == ms_drg.find("HEART FAILURE AND SHOCK WITH CC")
     cut = "DISORDERS OF LIVER EXCEPT MALIGNANCY CIRRHOSIS OR ALCOHOLIC HEPATITIS WITH "
-    assert len(cut) == 75 and drg_titles.match(cut, "441") is None
+    assert len(cut) == 75 and drg_titles.Titles().find(cut, "441") is None
 
 
 def test_the_map_goes_before_the_matcher_and_after_exact_titles(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from data_prep.cohort import quicksort, splits
+from data_prep.cohort import splits
+from tests.data_prep.cohort import scalar_quicksort
 from tests.support.numpy_sorts import SCALAR, cpu, numpy_argsort
 
 SHARES = ((90, 10), (70, 20, 10))
@@ -33,7 +34,7 @@ def killer(rows: int) -> np.ndarray:
 
     numbers = np.empty(rows, dtype=object)
     numbers[:] = [Number(place) for place in range(rows)]
-    quicksort.argsort(numbers)
+    scalar_quicksort.argsort(numbers)
     return np.array(value)
 
 
@@ -47,10 +48,11 @@ def labels_to_sort() -> list[np.ndarray]:
 def test_the_order_is_that_of_numpys_scalar_quicksort(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = labels_to_sort()
     heaps = []
-    heapsort = quicksort._heapsort
-    monkeypatch.setattr(quicksort, "_heapsort", lambda *where: heaps.append(where[2:]) or heapsort(*where))
+    heapsort = scalar_quicksort._heapsort
+    monkeypatch.setattr(scalar_quicksort, "_heapsort", lambda *where: heaps.append(where[2:]) or heapsort(*where))
     for array, scalar in zip(arrays, numpy_argsort(arrays, **SCALAR), strict=True):
-        assert np.array_equal(quicksort.argsort(array), scalar), len(array)
+        order = splits.scalar_order(array)
+        assert np.array_equal(order, scalar) and np.array_equal(order, scalar_quicksort.argsort(array)), len(array)
     assert sum(high - low > 1000 for low, high in heaps) >= 2  # the killers do kill
 
 

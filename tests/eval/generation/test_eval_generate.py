@@ -20,8 +20,6 @@ from eval.generation import parts
 from eval.generation.engines import request_seed
 from tests.conftest import ROOT, World, assert_refused, run_process
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:

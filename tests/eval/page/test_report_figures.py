@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from eval.page.drawing import requests
-from eval.page.figures import DARK, LIGHT, Figure
+from eval.page.figure import DARK, LIGHT, Figure
 from tests.support.eval_folders import folder, scored
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from eval.scoring.intervals import Bootstrap, difference, mean, means, percentiles, ratios
+from eval.scoring.intervals import Bootstrap, Estimate, difference, means, percentiles, ratios
 from eval.scoring.metrics import INVALID, majority, pass_at_k
 
 A, B, C, X = 0, 1, 2, INVALID
@@ -72,6 +72,10 @@ def test_majority_equals_counting_votes_one_by_one():
         first.append(float(leaders[:1] == [right]))  # a Counter keeps the order in which labels were first said
     np.testing.assert_allclose(majority(labels, gold), fractional)
     np.testing.assert_array_equal(majority(labels, gold, "first"), first)
+
+
+def mean(values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap) -> Estimate:
+    return means(values[:, None].astype(float), patients, bootstrap)[0]
 
 
 def interval(values: np.ndarray, patients: np.ndarray, draws: int = 1000, seed: int = 0) -> list[float]:

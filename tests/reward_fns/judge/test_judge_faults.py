@@ -9,8 +9,6 @@ from common import llm_server
 from tests.support.judge_scenarios import INFO, KEYS, completions, run, score, write
 from tests.support.judge_server import GARBAGE
 
-pytestmark = pytest.mark.alone
-
 PASSING = ["500", "502", "503", "429", "408", "drop", "cut", "html", *GARBAGE]
 
 

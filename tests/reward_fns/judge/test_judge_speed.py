@@ -11,8 +11,6 @@ from reward_fns.judge import reward as judge
 from tests.support.judge_scenarios import INFO, NEEDS_NONE, completions, other_process, run, score, write
 from tests.support.judge_server import serving
 
-pytestmark = pytest.mark.alone
-
 
 def test_no_more_requests_are_open_than_allowed():
     async def scenario(server):

@@ -1,10 +1,6 @@
-"""The order in which numpy's scalar quicksort argsorts whole numbers, on any CPU.
+"""numpy's scalar quicksort as numpy 1.24.3 has it, which sorted the published cohort: what a later one must still do.
 
-    order = quicksort.argsort(labels)
-
-numpy's `argsort` is an unstable sort: where it leaves equal numbers depends on the code that the CPU selects. The
-published cohort was sorted by the scalar code (numpy 1.24.3): median of three, insertion sort for 16 elements and
-fewer, heapsort once the partitions are nested too deep. This is that algorithm, which the split depends on.
+Median of three, insertion sort for 16 elements and fewer, heapsort once the partitions are nested too deep.
 """
 
 from collections.abc import Sequence
