@@ -150,6 +150,8 @@ def read_samples(answer: bytes) -> tuple[list[Sample], dict[str, int]]:
     try:
         content = json.loads(answer)
         choices, usage = content["choices"], content.get("usage") or {}
+        if not choices:
+            raise LookupError
         tokens = {name: usage.get(name, 0) for name in ("prompt_tokens", "completion_tokens") if usage}
         texts = [_text(choice["message"]) for choice in choices]
         counts = [len(choice.get("token_ids") or ()) for choice in choices]

@@ -1,8 +1,9 @@
 """Labelled reasonings that are good, or bad in a known way, and what a judge's grades of them say about it.
 
-cases = load(CASES)
-numbers = measure(cases, ask, prompt, repeats=3)     # ask(items, prompt) -> grades, nan where there is none
-print(table(numbers))
+    cases = load(CASES)
+    print(table(measure(cases, ask, prompt, repeats=3)))
+
+`ask` is what sends a round of requests and gives their grades back.
 """
 
 import re
@@ -103,8 +104,8 @@ def measure(cases: Cases, ask: Ask, prompt: Prompt, repeats: int) -> Numbers:
     add("good above bad", _known(gap, np.where(gap == 0, 0.5, gap > 0)), pairs, case[bad])
     if repeats > 1:
         spread = np.ptp(rounds, axis=0)
-        definition = f"share of reasonings with one grade in {repeats} requests"
-        add("repeatability", _known(spread, spread == 0), definition)
+        same = f"share of reasonings with one grade in {repeats} requests"
+        add("repeatability", _known(spread, spread == 0), same)
 
     half = len(cases.padding) // 2
     before, after = cases.padding[:half], cases.padding[half:]

@@ -20,7 +20,9 @@ MOST = 6000  # characters of the code set's entry, and of a guideline, for the w
 
 def symptoms(code: str, path: str | None) -> str:
     """The description of the code or of the nearest code above it that has one."""
-    known, code = read_symptoms(path) if path else {}, _listed(code)
+    if not path:
+        return ""
+    known, code = read_symptoms(path), _listed(code)
     return next((known[code[:end]] for end in range(len(code), 2, -1) if known.get(code[:end])), "")
 
 

@@ -8,7 +8,9 @@ twice for the same text.
 """
 
 import json
+import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from common.files import beside
@@ -31,7 +33,16 @@ class Settings(Server):
 
 async def grade(settings: Settings, messages: list[dict[str, str]]) -> Answer:
     """The grade of these messages, by the running event loop's client."""
-    return await of(settings).ask(request(settings, messages), read_grade)
+    answer = await of(settings).ask(request(settings, messages), read_grade)
+    if answer.fault:
+        say_once(f"no grade: {answer.fault}")
+    return answer
+
+
+@lru_cache(maxsize=16)
+def say_once(what: str) -> None:
+    """A line of the log, not one for every completion of a batch."""
+    logging.getLogger(__name__).warning("the judge's part of a reward failed: %s", what)
 
 
 def request(settings: Settings, messages: list[dict[str, str]]) -> dict[str, Any]:

@@ -19,17 +19,15 @@ count what a completion went through. `concurrency` holds for one process: verl 
 
 import asyncio
 import json
-import logging
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from reward_fns import options
 from reward_fns.answers import parse
 from reward_fns.icd import guidance, icd10
 from reward_fns.icd import reward as icd
-from reward_fns.judge.grading import STRUCTURES, Settings, grade
+from reward_fns.judge.grading import STRUCTURES, Settings, grade, say_once
 from reward_fns.judge.prompt import chat, read_prompt
 from reward_fns.judge.server import why_not
 
@@ -77,18 +75,12 @@ async def compute_score(
         answer = await grade(settings(**mine), chat(prompt, _note(extra_info), reasoning, code, **files))
         result.update(judge_retries=float(answer.retries), judge_wait=answer.waited)
         if answer.fault:
-            _say_once(f"no grade ({answer.fault})")
             return {**result, "reward_error": 1.0}
         earned = weight * answer.value
         return {**result, "score": result["score"] + earned, "judge": earned}
     except Exception as error:  # verl would turn it into a silently biased batch; the trainer stops at reward_error
-        _say_once(type(error).__name__)  # a message might quote a note
+        say_once(type(error).__name__)  # a message might quote a note
         return {**result, "reward_error": 1.0}
-
-
-@lru_cache(maxsize=16)
-def _say_once(what: str) -> None:
-    logging.getLogger(__name__).warning("the judge's part of a reward failed: %s", what)
 
 
 def settings(**options: Any) -> Settings:

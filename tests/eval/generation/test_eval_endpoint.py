@@ -206,13 +206,23 @@ def test_passing_faults_are_asked_again_and_counted(server, data, command, tmp_p
     assert "12 of them failed" in done.stdout
 
 
+@pytest.mark.parametrize("needs_more", [{"fail_first": 1}, {"choices": 1}])
+def test_a_case_that_is_asked_again_does_not_wait_for_all_others(server, data, command, tmp_path, needs_more):
+    vars(server).update(needs_more)
+    assert command(*words(server, data, tmp_path / "g", "--limit", 5, "--concurrency", 1)).returncode == 0
+    asked = [body["messages"][0]["content"] for body in server.asked]
+    assert asked == sorted(asked) and len(asked) > 5, "so that what is done is kept as early as can be"
+
+
 def test_faults_that_do_not_pass_end_with_a_sentence_without_the_note(server, data, command, tmp_path):
     server.status = 400
     done = command(*words(server, data, tmp_path / "g"))
     assert_refused(done, "HTTP 400 (unsupported, temperature)")
     logged = (tmp_path / "g" / "generate.log").read_text()
     assert NOTE not in done.stderr + done.stdout + logged
-    server.status, server.fail_first = 200, 10**6
+    server.status, server.choices = 200, -1
+    assert_refused(command(*words(server, data, tmp_path / "g")), "answered case 0 with no completion")
+    server.fail_first = 10**6
     assert_refused(command(*words(server, data, tmp_path / "g", "--retries", 1)), "HTTP 503")
 
 
