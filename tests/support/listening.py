@@ -15,12 +15,14 @@ RAY = re.compile(r"ray::|VLLM::|.*/(gcs_server|raylet)\b|.*python\S* ")
 
 @contextmanager
 def listening() -> Iterator[set[tuple[str, str]]]:
-    """Pairs of address and the title of the process, collected until the block ends."""
+    """Pairs of address and the title of the process, seen in two looks in a row: a port tried for a moment is none."""
     heard: set[tuple[str, str]] = set()
     over = threading.Event()
 
     def look() -> None:
+        before: set[tuple[int, int]] = set()
         while not over.wait(EVERY):
+            now = set()
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):
                     words = process.cmdline()
@@ -29,7 +31,10 @@ def listening() -> Iterator[set[tuple[str, str]]]:
                     )
                     for socket in process.net_connections("tcp"):
                         if socket.status == psutil.CONN_LISTEN:
-                            heard.add((socket.laddr.ip, title))
+                            now.add((process.pid, socket.laddr.port))
+                            if (process.pid, socket.laddr.port) in before:
+                                heard.add((socket.laddr.ip, title))
+            before = now
 
     looker = threading.Thread(target=look)
     looker.start()
