@@ -34,9 +34,7 @@ def test_a_fault_that_stays_is_a_reward_error_after_max_wait_and_never_a_grade(f
         for result in results:
             assert set(result) == KEYS and result["reward_error"] == 1
             assert (result["judge"], result["score"]) == (0, 46)  # what the code earned, and nothing of a judge
-            assert result["judge_retries"] >= 1 and 0 < result["judge_wait"] < 2
-        waits = [result["judge_wait"] for result in results]  # one that begins after the first fault waits the rest
-        assert max(waits) > 0.29
+            assert result["judge_retries"] >= 1 and 0.3 <= result["judge_wait"] < 2
         assert sum(result["judge_retries"] + 1 for result in results) == server.judge.failed
 
     run(scenario)
