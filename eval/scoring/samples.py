@@ -159,8 +159,8 @@ def _scored(path: Path, table: pa.Table, task: Task, scope: Scope) -> list[list[
             scored = reward(text, gold)
             if scored["reward_error"]:
                 raise UserError(f"{path}: case {case} has a completion that the reward cannot score; report it")
-            made = {"n_tokens": tokens, "truncated": reason == "length"}
-            row.append(_read(task, scored, text, gold, scope) | made)
+            row.append(_read(task, scored, text, gold, scope))
+            row[-1]["n_tokens"], row[-1]["truncated"] = tokens, reason == "length"
         rows.append(row)
     return rows
 

@@ -25,7 +25,9 @@ _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 
 def _read(scored: Score, gold: str, scope: Scope) -> dict[str, float]:
     return {
-        **{name: scored[name] for name in ("acc", "base", "status")},
+        "acc": scored["acc"],
+        "base": scored["base"],
+        "status": scored["status"],
         "format": float(scored["format"] == 0),
         "valid": float(scored["pred"] in ms_drg.BY_TITLE),
         "answer_first": scored["cot_first"],
@@ -41,6 +43,8 @@ def _level(key: str, title: str, flag: str, names: tuple[str, ...], of: Any) -> 
 
 
 def _published(completion: str, answer: Answer, scope: Scope) -> str:
+    if answer.format_ok:  # right there, too, and its one pair of answer tags is the first
+        return answer.text
     parts = published.parts(with_prefill(completion, scope.prefill))
     return parts[1] if parts else ""
 

@@ -33,7 +33,9 @@ def _read(scored: Score, gold: str, scope: Scope) -> dict[str, float]:
     pred, right = str(scored["pred"]), only_code(gold)
     exists = bool(pred) and icd10.exists(pred, _extra(scope))
     return {
-        **{name: scored[name] for name in ("acc", "category", "chapter")},
+        "acc": scored["acc"],
+        "category": scored["category"],
+        "chapter": scored["chapter"],
         "format": float(bool(pred)),
         "valid": float(exists),
         "overlap": icd10.overlap(pred, right) / max(len(pred), len(right)) if exists else 0.0,
