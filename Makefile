@@ -49,7 +49,8 @@ demo: $(STAMP) ## synthetic MIMIC -> SFT -> GRPO with verl -> evaluation -> repo
 	@FRESH=$(FRESH) PYTHON=$(CURDIR)/$(BIN)/python bash recipes/demo.sh
 
 test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2
+	@$(BIN)/python -m pytest -m "not slow and not timed" --numprocesses 2
+	@$(BIN)/python -m pytest -m "timed and not slow"
 
 test-full: test browser ## everything, the slow tests too; started again it leaves out slow ones that passed
 	@$(BIN)/python -m pytest -m slow --resume

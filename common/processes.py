@@ -32,7 +32,10 @@ def alone() -> dict[str, str]:
     whatever one says: they ask for a token that only the processes of this run know.
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    return token | {"RAY_enable_metrics_collection": "0", "GLOO_SOCKET_IFNAME": "lo"}
+    # no port has such a number: these two would serve their metrics on every address, and go on without
+    ports = dict.fromkeys(("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT"), "-1")
+    no_metrics = {"RAY_enable_metrics_collection": "0", **ports}
+    return token | no_metrics | {"GLOO_SOCKET_IFNAME": "lo"}
 
 
 def die_with_parent() -> None:

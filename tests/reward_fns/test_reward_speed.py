@@ -11,6 +11,7 @@ from benchmarks import rewards as bench
 TASKS = (("drg", "answer", 150_000), ("icd", "diagnosis", 100_000))
 GOLD = {"drg": "HEART FAILURE AND SHOCK WITH MCC", "icd": "I214"}
 LONG_MS = 5.0
+pytestmark = pytest.mark.timed
 
 
 def throughput(task: str, tag: str, repeats: int) -> float:

@@ -13,14 +13,12 @@ import pytest
 
 from tests.support.commands import ROOT
 
-ALONE = (  # verl, vLLM and trl, which take both cores, and what is measured in seconds
+ALONE = (  # verl, vLLM and trl, which take both cores, and what keeps an eye on the clock
     "tests/recipes/test_launch.py",
     "tests/eval/generation/test_eval_generate.py",
     "tests/sft/test_sft.py",
     "tests/benchmarks/test_bench_data.py",
     "tests/recipes/test_watch.py",
-    "tests/reward_fns/test_reward_speed.py",
-    "tests/reward_fns/judge/test_judge_speed.py",
     "tests/reward_fns/judge/test_judge_faults.py",
 )
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv")
