@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ROOT, assert_refused, run_command, run_process
+from tests.support.listening import Heard, listening
 
 pytest_plugins = ["tests.support.session"]
 __all__ = ["ROOT", "World", "assert_refused", "run_command", "run_process"]
@@ -66,6 +67,7 @@ class Generated:
     words: tuple[object, ...]
     done: subprocess.CompletedProcess[str]
     temporary: Path  # the folder for temporary files that it was given
+    heard: Heard
     prompts: int = 36  # three parts of at most 16
     n: int = 3
     max_tokens: int = 16
@@ -81,10 +83,12 @@ def generated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         *("--temperature", 1.0, "--top-p", 1.0),
     )
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as temporary:  # short enough for Ray's sockets
-        # an address that somebody left in the environment does not matter: Ray is our own
-        done = run_process(*words, TMPDIR=temporary, RAY_ADDRESS="192.0.2.1:6379")
+        heard = Heard(folder.with_name("obeyed"))
+        with listening(heard):
+            # an address that somebody left in the environment does not matter: Ray is our own
+            done = run_process(*words, TMPDIR=temporary, RAY_ADDRESS="192.0.2.1:6379")
         assert done.returncode == 0, done.stderr
-        yield Generated(folder, words, done, Path(temporary))
+        yield Generated(folder, words, done, Path(temporary), heard)
 
 
 @pytest.fixture(scope="session")

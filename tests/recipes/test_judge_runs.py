@@ -21,6 +21,7 @@ from reward_fns.judge import reward as judge
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
 from tests.support.judge_server import MODEL, Judge, in_a_thread
+from tests.support.listening import Heard, listening
 
 RECIPE = "deepicd_r1/sft_grpo"
 SMALL = ("hardware=cpu", "data.train_batch_size=4", "data.val_max_samples=8")
@@ -93,6 +94,14 @@ def speaker(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_the_judge_listens_on_this_machine_alone(vllm: Started, tmp_path: Path) -> None:
+    heard = Heard(tmp_path / "obeyed")
+    with listening(heard):
+        time.sleep(3)
+    heard.check("python")
 
 
 @pytest.mark.slow

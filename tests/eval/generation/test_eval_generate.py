@@ -60,6 +60,10 @@ def test_the_terminal_shows_progress_and_ray_leaves_nothing_behind(generated):
     assert not list(generated.temporary.glob("ray-*")), "Ray left its files behind"
 
 
+def test_nothing_listens_beyond_this_machine_but_what_obeys_no_stranger(generated):
+    generated.heard.check("gcs_server")
+
+
 def test_what_is_there_is_not_made_again_and_settings_are_not_mixed(command, generated):
     before = {path: path.stat().st_mtime_ns for path in parts.paths(generated.folder)}
     again = command(*generated.words)
