@@ -133,8 +133,8 @@ def _reward(config: DictConfig, outcomes: pa.Table) -> Iterator[Proof]:
         shown = " ".join(f"{name} {part[name].mean():.2f}" for name in ("format", "outcome", "judge"))
         yield Proof(f"weights {weights}", shown, bool(np.allclose(score, part["score"])))
         asked = bool(options.get("judge_weight")) and str(config.reward.custom_reward_function.path).endswith("judge")
-        if not asked:
-            yield Proof("no judge", f"{part['judge'].mean():g}", not part["judge"].any())
+        graded = int((part["judge"] > 0).sum())
+        yield Proof("judge" if asked else "no judge", f"{graded} grades", bool(graded) == asked)
 
 
 def _draws(config: DictConfig, metrics: Metrics) -> Iterator[Proof]:

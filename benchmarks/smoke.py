@@ -2,7 +2,7 @@
 
     python -m benchmarks.smoke [RECIPE …]        # or `make smoke-all`
 
-Data and model are those of `make demo`, whose first stages are run where they are missing (or DATA_DIR and MODEL_PATH).
+Data and models are those of hardware=cpu, which recipes/demo.sh makes where they are missing (or DATA_DIR, MODEL_PATH).
 A recipe that passed with the same composed configuration and the same code is skipped, whatever else was committed, and
 recipes whose composed configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM
 (recipes/judge.sh).
@@ -27,15 +27,6 @@ from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose, recipes, unresolved
 
 DEMO = Path("outputs/demo")
-# What recipes start from that the demo's model cannot show: the name's beginning, the model, how it is fine-tuned.
-STARTS = {
-    "deepicd_r1/": (DEMO / "sft_icd", ("--config", "recipes/deepicd_r1/sft/tiny.yaml")),
-    # it names its answer first, which the penalty is for; two epochs teach it the format
-    "drg_sapphire/cot_first": (
-        DEMO / "sft_answer_first",
-        ("--config", "recipes/drg_sapphire/sft/tiny.yaml", "--style", "answer_first", "--num_train_epochs", "2"),
-    ),
-}
 TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch_size=8", "trainer.save_freq=-1")
 # A recipe with several updates a batch: at a rate of 0 the ratio stays 1, so that its loss can be computed again.
 STILL = ("ppo_mini_batch_size=${data.train_batch_size}", "ppo_epochs=2", "optim.lr=0")
@@ -83,11 +74,8 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
     config = compose(recipe, overrides)
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
     environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
-    for name, (model, _) in STARTS.items():
-        if recipe.startswith(name):
-            environment.setdefault("MODEL_PATH", str(model))
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
-        words = ["bash", str(RECIPES / "judge.sh"), environment["MODEL_PATH"], "--", *words]
+        words = ["bash", str(RECIPES / "judge.sh"), config.places.model, "--", *words]
     log = runs / f"{recipe.replace('/', '-')}.log"
     with open(log, "w") as file:
         done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
@@ -103,16 +91,14 @@ def smoke(recipe: str, runs: Path) -> dict[str, Any]:
 
 
 def prepare(chosen: list[str]) -> None:
-    """The data and the model of the demo, and what else the recipes start from, where the user names no others."""
+    """What the recipes start from on a laptop, where the user names nothing else."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
-    stages = [["bash", str(RECIPES / "demo.sh")]]
-    for name, (model, words) in STARTS.items():
-        if any(recipe.startswith(name) for recipe in chosen) and not (model / "run.json").exists():
-            stages.append([sys.executable, "-m", "sft.train", *words, "--output_dir", str(model)])
-    for words in stages:
-        if subprocess.run(words, env={**os.environ, "UNTIL": "model"}).returncode:
-            raise UserError(f"{' '.join(words)} failed, which makes what the recipes start from; see above")
+    for name in sorted({compose(recipe, ["hardware=cpu"]).places.laptop for recipe in chosen}):
+        if subprocess.run(["bash", str(RECIPES / "demo.sh")], env={**os.environ, "UNTIL": name}).returncode:
+            raise UserError(
+                f"UNTIL={name} bash recipes/demo.sh failed, which makes what the recipes start from; see above"
+            )
 
 
 def make_curriculum(recipe: str, runs: Path) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from common.commands import parser, run
 from common.papers import Row, paper_rows, papers, row_of
 from recipes.launcher.check_config import check_difference, check_recipe
-from recipes.launcher.check_machine import check_environment, check_run
+from recipes.launcher.check_machine import check_environment, check_run, prepare
 from recipes.launcher.compose import compose, recipes, split_launch_options
 from recipes.launcher.paper_check import check_row, check_settings, default_places
 from recipes.launcher.stages import stages
@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__ or "", "python -m recipes.check drg_sapphire/strict hardware=cpu")
     arguments.add_argument("recipe", nargs="?", help="paper/row; without it everything is checked")
     arguments.add_argument("overrides", nargs="*", metavar="key=value", help="as for the launcher")
+    arguments.add_argument("--prepare", action="store_true", help="make what hardware=cpu trains, on first use")
     arguments.add_argument("--rows", action="store_true", help="list the papers' rows")
     arguments.add_argument("--show", metavar="ROW", help="print the commands that make a row")
     given = arguments.parse_args(argv)
@@ -64,7 +65,10 @@ def main(argv: list[str] | None = None) -> None:
         for stage in stages(row_of(given.show)):
             print(f"# {stage.what}\n{stage.command}")
     elif given.recipe:
-        check_run(given.recipe, compose(given.recipe, split_launch_options(given.overrides)[1]))
+        config = compose(given.recipe, split_launch_options(given.overrides)[1])
+        if given.prepare:
+            prepare(config)
+        check_run(given.recipe, config)
         print(f"{given.recipe}: ready to run", file=sys.stderr)
     else:
         check_environment()

@@ -3,7 +3,7 @@
 #
 #   bash recipes/demo.sh            # or `make demo`; finished stages are reused
 #   FRESH=1 bash recipes/demo.sh    # start over
-#   UNTIL=model bash recipes/demo.sh    # data and SFT model only, which `hardware=cpu` trains with
+#   UNTIL=sft bash recipes/demo.sh  # data and model only, which DRG recipes with hardware=cpu train (sft_icd: those of ICD)
 #
 # Every stage is a command that users type for their own data; what it printed is in outputs/demo/logs.
 set -euo pipefail
@@ -13,13 +13,17 @@ FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
 STEPS="${STEPS:-24}"          # GRPO steps
-UNTIL="${UNTIL:-}"            # model: stop when there is a model to train
+UNTIL="${UNTIL:-}"            # data, sft, sft_icd or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=outputs/demo
 source recipes/environment.sh hardware=cpu
-[[ -z $FRESH ]] || rm -rf "$out"
+[[ ,,data,sft,sft_icd,sft_answer_first, == *",$UNTIL,"* ]] || { echo "error: UNTIL=$UNTIL is none of data, sft, sft_icd, sft_answer_first" >&2; exit 2; }
+mkdir -p "$out"
+exec {lock}<"$out" # one demo at a time makes things here
+flock --nonblock "$lock" || { echo "another demo is at work in $out; waiting for it" >&2; flock "$lock"; }
+[[ -z $FRESH ]] || rm -rf "${out:?}"/*
 mkdir -p "$out/logs" "$out/stages"
 export DATA_DIR=$out/data RUNS_DIR=$out/runs MODEL_PATH=$out/sft
 
@@ -34,7 +38,7 @@ stage() { # stage WHAT OUTPUT COMMAND…: run the command unless the same comman
   # what an interrupted stage left is continued; what another command made is not
   [[ -f $out/stages/$name.begun && $(<"$out/stages/$name.begun") == "$chain" ]] || rm -rf "${output:?}"
   echo "$chain" >"$out/stages/$name.begun"
-  "$@" >"$out/logs/$name.log" 2>&1 || status=$?
+  "$@" >"$out/logs/$name.log" 2>&1 {lock}<&- || status=$?
   if ((status)); then
     printf 'failed\n' && tail -n 15 "$out/logs/$name.log" >&2
     echo "error: stage $name ($*) ended with status $status; its output is $out/logs/$name.log" >&2
@@ -58,9 +62,23 @@ stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
 stage "the same for ICD-10-CM" $DATA_DIR/icd \
   "$PYTHON" -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
   --tokenizer $out/model --max-prompt-tokens 384
+case $UNTIL in # the models that other recipes start from on a laptop have numbers of their own
+  data) exit 0 ;;
+  sft_icd)
+    number=20
+    stage "supervised fine-tuning for ICD-10-CM (trl)" $out/sft_icd \
+      "$PYTHON" -m sft.train --config recipes/deepicd_r1/sft/tiny.yaml --output_dir $out/sft_icd
+    exit 0 ;;
+  sft_answer_first) # two epochs teach the form
+    number=30
+    stage "fine-tuning that answers first (trl)" $out/sft_answer_first \
+      "$PYTHON" -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml --output_dir $out/sft_answer_first \
+      --style answer_first --num_train_epochs 2
+    exit 0 ;;
+esac
 stage "supervised fine-tuning (trl)" $out/sft \
   "$PYTHON" -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
-[[ $UNTIL != model ]] || exit 0
+[[ $UNTIL != sft ]] || exit 0
 stage "evaluation before GRPO: generate (vLLM)" $out/eval/sft \
   "$PYTHON" -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
 stage "evaluation before GRPO: score" $out/eval/sft/scores.json \

@@ -27,5 +27,5 @@ if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then
   exit $(($# == 0 ? 2 : 0))
 fi
 
-"$PYTHON" -m recipes.check "$@"
+"$PYTHON" -m recipes.check --prepare "$@"
 exec "$PYTHON" -m recipes.run "$@"

@@ -1,7 +1,7 @@
 """Make one row of a paper: data, traces, SFT, GRPO, evaluation, comparison; what is done already is skipped.
 
     python -m recipes.reproduce table1/remove_hard                # or `bash recipes/drg_sapphire/reproduce.sh …`
-    python -m recipes.reproduce table1/strict hardware=cpu        # with the tiny model and the data of `make demo`
+    python -m recipes.reproduce table1/strict hardware=cpu        # on a laptop, with a tiny model and synthetic data
 
 MIMIC names the folder that holds hosp/ and note/; it is needed until the data have been prepared. A stage that was
 killed goes on where it stopped when the command is given again.
@@ -50,6 +50,8 @@ def reproduce(name: str, options: list[str]) -> None:
             )
             sys.exit(status)
         print(f"      {time.monotonic() - began:.0f} s", flush=True)
+    if hardware_of(options) == "cpu":
+        print("synthetic cases and a model of a million parameters: that it runs is shown, the figures mean nothing")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ROOT, assert_refused, run_command, run_process
-from tests.support.listening import Heard, listening
+from tests.support.network.listening import Heard, listening
 
 pytest_plugins = ["tests.support.session"]
 __all__ = ["ROOT", "World", "assert_refused", "run_command", "run_process"]

@@ -2,7 +2,7 @@
 # Make one row of the paper from data to comparison; stages that are done are skipped.
 #
 #   MIMIC=mimic-iv bash recipes/deepicd_r1/reproduce.sh table3/qwen7b_sft_grpo
-#   bash recipes/deepicd_r1/reproduce.sh table3/qwen7b_sft_grpo hardware=cpu    # on a laptop, after `make demo`
+#   bash recipes/deepicd_r1/reproduce.sh table3/qwen7b_sft_grpo hardware=cpu    # on a laptop
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source recipes/environment.sh "$@"

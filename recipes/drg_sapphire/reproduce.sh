@@ -2,7 +2,7 @@
 # Make one row of the paper from data to comparison; stages that are done are skipped.
 #
 #   MIMIC=mimic-iv bash recipes/drg_sapphire/reproduce.sh table1/strict
-#   bash recipes/drg_sapphire/reproduce.sh table1/strict hardware=cpu    # on a laptop, after `make demo`
+#   bash recipes/drg_sapphire/reproduce.sh table1/strict hardware=cpu    # on a laptop
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source recipes/environment.sh "$@"

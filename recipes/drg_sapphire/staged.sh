@@ -3,7 +3,7 @@
 #
 #   bash recipes/drg_sapphire/staged.sh sft                        # Table 1, row "staged SFT"
 #   bash recipes/drg_sapphire/staged.sh dpo name=mine              # Table 1, row "staged DPO"
-#   bash recipes/drg_sapphire/staged.sh sft hardware=cpu           # on a laptop, after `make demo`
+#   bash recipes/drg_sapphire/staged.sh sft hardware=cpu           # on a laptop
 #
 # Options are those of launch.sh and go to every phase; name=NAME names the run folders NAME-1 … NAME-3. Given again, the
 # command goes on where it stopped.

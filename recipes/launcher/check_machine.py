@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -10,8 +11,23 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from common import record
 from common.commands import UserError
 from recipes.launcher.check_config import check_recipe, check_reward, load_reward
+from recipes.launcher.compose import RECIPES
+from recipes.launcher.stages import DEMO
+
+
+def prepare(config: DictConfig) -> None:
+    """Make the data and the model of a laptop where they are missing and nobody has named others."""
+    name = str(config.places.get("laptop"))
+    missing = config.places.model == str(DEMO / name) and not (RECIPES.parent / DEMO / name / record.NAME).exists()
+    if config.trainer.device != "cpu" or not missing or os.environ.get("DATA_DIR"):
+        return
+    print(f"making synthetic data and {DEMO}/{name}, a model of a million parameters (minutes, once)", file=sys.stderr)
+    words = ["bash", str(RECIPES / "demo.sh")]
+    if subprocess.run(words, env={**os.environ, "UNTIL": name, "PYTHON": sys.executable}).returncode:
+        raise UserError(f"UNTIL={name} bash recipes/demo.sh failed, which makes what hardware=cpu trains; see above")
 
 
 def check_data(config: DictConfig) -> None:

@@ -20,6 +20,7 @@ from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
 from recipes.launcher.paper_check import read_settings
 
+DEMO = Path("outputs/demo")
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
 
@@ -61,15 +62,20 @@ class _Chain:
         self.row, self.options, self.paper = row, options, papers()[row.paper]
         self.hardware = hardware_of(options)
         self.cpu = self.hardware == "cpu"
-        self.data = Path(os.environ.get("DATA_DIR") or ("outputs/demo/data" if self.cpu else "data"))
+        self.data = Path(os.environ.get("DATA_DIR") or (DEMO / "data" if self.cpu else "data"))
         self.runs = Path(os.environ.get("RUNS_DIR") or "runs")
         self.place = self.runs / row.paper
+        start = compose(self._recipe, ["hardware=cpu"]).places.model if self.cpu else row.start
+        self.start = str(start)  # of a laptop: one model in the place of all
 
     @cached_property
     def config(self) -> DictConfig:
         """The recipe with the row's model and share; for a row without one, another recipe of the paper."""
-        recipe = self.row.recipe or next(row.recipe for row in self.paper.rows.values() if row.recipe)
-        return compose(recipe, [option for option in self.options if option.startswith(("model=", "sft_share="))])
+        return compose(self._recipe, [option for option in self.options if option.startswith(("model=", "sft_share="))])
+
+    @property
+    def _recipe(self) -> str:
+        return self.row.recipe or next(row.recipe for row in self.paper.rows.values() if row.recipe)
 
     def model(self) -> Iterator[Stage]:
         """Data and training; the last stage leaves the model that is evaluated."""
@@ -94,7 +100,7 @@ class _Chain:
         """Generations, scores and the report of what the last stage trained."""
         row, out, report = self.row, self.place / "eval" / self.row.name, self.place / "report" / self.row.name
         folder = trained.done.parent
-        model = folder / "hf_model" if row.recipe else folder if row.sft else row.start
+        model = folder / "hf_model" if row.recipe else folder if row.sft else self.start
         words = (
             *("python", "-m", "eval.generate", "--config", f"recipes/{row.paper}/eval/{row.eval}.yaml"),
             *("--data", str(self.data / self.paper.task / "test.parquet"), "--model", str(model)),
@@ -110,12 +116,20 @@ class _Chain:
         """The judge that a run needs beside it, where none is there yet."""
         if "JUDGE_URL" in os.environ or not asks_judge(self.config):
             return ()
-        demo = os.environ.get("MODEL_PATH", "outputs/demo/sft")
-        model = demo if self.cpu else "meta-llama/Llama-3.1-8B-Instruct"
+        model = self.start if self.cpu else "meta-llama/Llama-3.1-8B-Instruct"
         return ("bash", "recipes/judge.sh", os.environ.get("JUDGE_MODEL", model), "--")
 
     def _data(self) -> Stage:
         task = self.paper.task
+        if self.cpu and self.data == DEMO / "data":
+            model = Path(self.start)
+            until, done = (
+                (model.name, model / record.NAME)
+                if model.parent == DEMO
+                else ("data", self.data / task / "manifest.json")
+            )
+            words = ("env", f"UNTIL={until}", "bash", "recipes/demo.sh")
+            return Stage("synthetic data and a small model to start from", words, done)
         words = (
             *("python", "-m", f"data_prep.{task}", "--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note"),
             *("--out", str(self.data), "--split", self.paper.split),
@@ -138,6 +152,8 @@ class _Chain:
             chosen += ["--name", name, "--model", str(row.start)]
             if OmegaConf.to_container(read_settings(config)).get("sample") == "${name}":
                 chosen += ["--sample", str(row.sft)]
+        if self.cpu:
+            chosen += ["--model", self.start]
         traces = None if self.cpu else _traces(config)  # the synthetic data bring theirs
         if traces:
             if row.teacher and "TRACE_MODEL" not in os.environ:

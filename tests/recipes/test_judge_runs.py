@@ -21,7 +21,7 @@ from reward_fns.judge import reward as judge
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
 from tests.support.judge_server import MODEL, Judge, in_a_thread
-from tests.support.listening import Heard, listening
+from tests.support.network.listening import Heard, listening
 
 RECIPE = "deepicd_r1/sft_grpo"
 SMALL = ("hardware=cpu", "data.train_batch_size=4", "data.val_max_samples=8")

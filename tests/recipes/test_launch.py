@@ -17,7 +17,7 @@ from pyarrow.parquet import read_table
 from benchmarks.proofs import proofs
 from recipes.launcher.compose import compose
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
-from tests.support.listening import Heard, listening
+from tests.support.network.listening import Heard, listening
 
 RECIPE = "drg_sapphire/strict"
 BEST = "drg_sapphire/best"  # differs from its base in loss, KL schedule and reward

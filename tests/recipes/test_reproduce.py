@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow.parquet import read_table
 
 from common.papers import paper_rows, row_of
 from recipes.launcher.stages import stages
@@ -27,10 +28,18 @@ def test_rows_have_the_stages_that_they_need(monkeypatch: pytest.MonkeyPatch) ->
     assert what("table1/remove_hard") == [*sft, "GRPO", "easy and hard prompts", "GRPO", *evaluation]
     assert what("table2/90/sft") == [*sft, *evaluation]
     assert what("table3/medreason8b") == ["data from MIMIC-IV", *evaluation]
-    assert what("table1/strict", "hardware=cpu") == [*sft[::2], "GRPO", *evaluation]  # synthetic data bring traces
+    made = "synthetic data and a small model to start from"
+    assert what("table1/strict", "hardware=cpu") == [made, sft[2], "GRPO", *evaluation]  # synthetic data bring traces
     judged = stages(row_of("table3/qwen7b_sft_grpo"))
     assert any(stage.command.startswith("bash recipes/judge.sh") for stage in judged)
     assert "table3-qwen32b_grpo" in judged[1].command  # the 32B model writes what the 7B model learns from
+    made, tuned, trained, *_ = stages(row_of("table3/qwen7b_sft_grpo"), ["hardware=cpu"])
+    assert (
+        made.command == "env UNTIL=sft_icd bash recipes/demo.sh" and str(made.done) == "outputs/demo/sft_icd/run.json"
+    )
+    assert tuned.command.endswith(" --model outputs/demo/sft_icd")  # in the place of a model that follows instructions
+    assert trained.command.startswith("bash recipes/judge.sh outputs/demo/sft_icd -- ")
+    assert stages(row_of("table1/cot_first"), ["hardware=cpu"])[0].done.parent.name == "sft_answer_first"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,7 @@ def test_an_unfinished_run_is_not_done(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) -> None:
     environment = {
         **{"DATA_DIR": str(world.data), "RUNS_DIR": str(tmp_path), "BASE_MODEL": str(world.model)},
-        "TRACES": str(world.mimic / "traces.parquet"),
+        **{"TRACES": str(world.mimic / "traces.parquet"), "MODEL_PATH": str(world.model)},
     }
     words = ("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", "hardware=cpu", "data.train_batch_size=4")
     done = run_process(*words, **environment)
@@ -103,6 +112,23 @@ def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) ->
     assert "40.1" in (folder / "report/table1-strict/index.html").read_text()  # the paper's number beside ours
     again = run_process(*words, **environment)
     assert again.returncode == 0 and again.stdout.count("done before") == 6, again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ["drg_sapphire/table1/strict", "deepicd_r1/table3/qwen7b_sft_grpo"])
+def test_on_a_laptop_a_row_from_nothing_has_rewards_that_vary_grades_and_right_answers(copy: Path, row: str) -> None:
+    unset = {"DATA_DIR", "RUNS_DIR", "MODEL_PATH", "BASE_MODEL", "TRACES", "JUDGE_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | {"PYTHON": sys.executable}
+    paper, _, name = row.partition("/")
+    words = ["bash", f"recipes/{paper}/reproduce.sh", name, "hardware=cpu"]
+    done = subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "the figures mean nothing" in done.stdout, done.stdout + done.stderr
+    place, key = copy / "runs", name.replace("/", "-")
+    found = read_table(place / str(row_of(row).recipe) / key / "outcomes.parquet").to_pylist()
+    assert sum(len(set(group["score"])) > 1 for group in found) > len(found) / 2
+    assert any(grade > 0 for group in found for grade in group.get("judge", [])) == (paper == "deepicd_r1")
+    metrics = json.loads((place / paper / "eval" / key / "scores.json").read_text())["metrics"]
+    assert max(value["value"] for name, value in metrics.items() if name in ("drg/pass@1", "code/accuracy")) > 0.02
 
 
 @pytest.fixture(scope="module")

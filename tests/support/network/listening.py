@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.neighbour import neighbour
+from tests.support.network.neighbour import neighbour
 
 EVERY = 0.5  # seconds
 # Ray's gRPC servers, in its daemons, its driver and every worker, listen on all addresses: a token guards them. So does

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import zmq
 
-from tests.support.neighbour import attack, neighbour
+from tests.support.network.neighbour import attack, neighbour
 
 
 def test_a_crafted_pickle_is_obeyed_where_it_arrives(tmp_path: Path) -> None:
