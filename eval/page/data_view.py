@@ -1,9 +1,9 @@
 """Prepared data as the report shows it: what data_prep.describe counts, and what every filter dropped.
 
-for view in data_views(Path("data")): print(view.folder, view.facts)
+for view in data_views(Path("data")): print(view.folder, view.found["files"])
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,49 +14,23 @@ from data_prep.validate import prepared, read_manifest
 from eval.page import drawing as draw
 from eval.page.figure import Figure
 
-LENGTHS = ("median", "p95", "max")
-
 
 @dataclass(frozen=True)
 class DataView:
-    """One prepared folder: facts, tables (title, heads, rows) and figures."""
+    """One prepared folder: what describe finds in it, its manifest, and its labels as a figure."""
 
-    folder: str
-    facts: list[tuple[str, str]]
-    tables: list[tuple[str, list[str], list[list[Any]]]]
-    figures: list[Figure]
+    folder: Path
+    found: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    labels: Figure
 
 
 def data_views(folder: Path | None) -> list[DataView]:
     """The prepared folders in a data folder; a single file is only where notes come from."""
-    return [_view(each) for each in prepared(folder)] if folder and folder.is_dir() else []
-
-
-def _view(folder: Path) -> DataView:
-    found, manifest = describe(folder), read_manifest(folder)
-    facts = [
-        ("task", found["task"]),
-        ("releases", ", ".join(f"{name} {release}" for name, release in found["releases"].items())),
-        ("split", found["split"]),
-        ("prompt budget", f"{found['max_prompt_tokens']:,} tokens" if found["max_prompt_tokens"] else "none"),
-        ("command", manifest.get("command", "not recorded")),
-    ]
-    files = found["files"]
-    dropped = [[step[name] for name in ("name", "before", "after", "reason")] for step in manifest["filters"]]
-    filters = ("What every filter dropped, and why", ["filter", "before", "after", "dropped"], dropped)
-    return DataView(str(folder), facts, [_files(files), filters], [_labels(found["task"], files)])
-
-
-def _files(files: dict[str, Any]) -> tuple[str, list[str], list[list[Any]]]:
-    rows = [
-        {"file": name, "rows": one["rows"], "patients": one["patients"]}
-        | {f"words, {key}": round(one["note_words"][key]) for key in LENGTHS}
-        | {f"prompt tokens, {key}": one["prompt_tokens"] and round(one["prompt_tokens"][key]) for key in LENGTHS}
-        | {"cut, %": round(100 * one["truncated"], 1), "labels": one["labels"]}
-        | {"most frequent, %": round(100 * one["most_frequent"], 1), "label new, %": round(100 * one["unseen"], 1)}
-        for name, one in files.items()
-    ]
-    return "Files: lengths, labels, truncation", list(rows[0]), [list(row.values()) for row in rows]
+    if not folder or not folder.is_dir():
+        return []
+    found = [(each, describe(each), read_manifest(each)) for each in prepared(folder)]
+    return [DataView(each, said, manifest, _labels(said["task"], said["files"])) for each, said, manifest in found]
 
 
 def _labels(task: str, files: dict[str, Any]) -> Figure:
