@@ -20,7 +20,6 @@ from common.record import command_line
 from eval.page import views
 from eval.page.cases import pack
 from eval.page.curves import CURVES, Training, number, read_training, thinned
-from eval.page.data_view import data_views
 from eval.page.runs import Evaluation, Scored, by_task, paired, read_evaluation
 from eval.score import text
 from eval.scoring.samples import named
@@ -58,11 +57,11 @@ def main(argv: list[str] | None = None) -> None:
     print(tables(evaluations, differences, trainings))
     from eval.page.render import render
 
-    figures, described = views.figures(evaluations, trainings), data_views(data)
+    figures, described = views.figures(evaluations, trainings), views.described(data)
     shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
     page = render(evaluations, differences, trainings, cases, figures, files=args.figures, **shown)
     if args.figures:
-        for figure in (*chain(*figures.values()), *(view.labels for view in described)):
+        for figure in (*chain(*figures.values()), *(labels for *_, labels in described)):
             figure.save(out / "figures")
     path = out / "index.html"
     with whole_file(path) as made:

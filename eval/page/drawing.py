@@ -30,11 +30,7 @@ def _panels(columns: int, size: tuple[float, float], rows: int = 1) -> tuple[Any
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=size, layout="constrained")
-    panels = list(canvas.subplots(rows, columns, squeeze=False).flat)
-    for panel in panels:
-        panel.grid(axis="y", linewidth=0.6)
-        panel.set_axisbelow(True)
-    return canvas, panels
+    return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
 def _logarithmic(panel: Any, *axes: str) -> None:

@@ -1,6 +1,6 @@
 """Our runs beside the papers': the four tables row by row, and the studies of SFT before GRPO.
 
-shown = paper_views(evaluations)   # the tables of the tasks that were evaluated
+for table, panels, rows in paper_views(evaluations): ...   # the tables of the tasks that were evaluated
 slope(scaling_series(evaluations)[0])
 """
 
@@ -36,16 +36,8 @@ class PaperRow(NamedTuple):
         return self.ours or self.other
 
 
-class PaperView(NamedTuple):
-    """A paper's table: panels of metrics (title, and names with short titles), and its rows."""
-
-    table: Table
-    panels: dict[str, dict[str, str]]
-    rows: list[PaperRow]
-
-
-def paper_views(evaluations: Evaluations) -> list[PaperView]:
-    """The tables of the tasks that were evaluated."""
+def paper_views(evaluations: Evaluations) -> list[tuple[Table, dict[str, dict[str, str]], list[PaperRow]]]:
+    """The tables of the tasks that were evaluated: panels of metrics (title, names with short titles), and rows."""
     found = []
     for table in paper_tables():
         same = [each for each in evaluations if each.samples.task.key == table.task]
@@ -65,7 +57,7 @@ def paper_views(evaluations: Evaluations) -> list[PaperView]:
             other = next((each for each in mine if each.line.reason), None)
             command = f"bash recipes/{table.folder}/reproduce.sh {row.same or row.id}"
             rows.append(PaperRow(row, ours, other, command))
-        found.append(PaperView(table, panels, rows))
+        found.append((table, panels, rows))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the report shows of evaluations and training runs: tables as data, figures to draw.
+"""What the report shows of evaluations, training runs and prepared data: tables as data, figures to draw.
 
 columns(evaluations)                     # the metrics of the main table
 drawn = figures(evaluations, trainings)  # by what they stand beside in the page
@@ -7,9 +7,13 @@ drawn = figures(evaluations, trainings)  # by what they stand beside in the page
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from data_prep.describe import describe
+from data_prep.validate import prepared, read_manifest
 from eval.page import drawing as draw
 from eval.page.curves import CURVES, Training, smoothed
 from eval.page.figure import Figure
@@ -97,7 +101,7 @@ def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
     level = TASKS[task].levels[at]
     for run in some:
         known = list(run.samples.labelled.names[at])
-        gold, answers = run.samples.gold[:, at], run.samples.said[:, :, at]
+        gold, answers = run.samples.labelled.gold[:, at], run.samples.labelled.said[:, :, at]
         counts = np.zeros((len(known), len(known) + 1))
         np.add.at(counts, (gold[:, None], answers), 1)  # INVALID is the last column
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -121,7 +125,8 @@ def confused(each: Evaluation) -> tuple[str, list[tuple[str, str, int, int, floa
     Each is gold, what was said, completions, cases, and the share of that gold's completions.
     """
     at = each.samples.task.level(each.samples.task.pairs)
-    names, gold, said = each.samples.labelled.names[at], each.samples.gold[:, at], each.samples.said[:, :, at]
+    labelled = each.samples.labelled
+    names, gold, said = labelled.names[at], labelled.gold[:, at], labelled.said[:, :, at]
     case, sample = np.nonzero((said != gold[:, None]) & (said != INVALID))
     wrong = sorted(zip(gold[case].tolist(), said[case, sample].tolist(), case.tolist(), strict=True))
     cases = Counter((g, s) for g, s, _ in set(wrong))
@@ -131,3 +136,22 @@ def confused(each: Evaluation) -> tuple[str, list[tuple[str, str, int, int, floa
         for (g, s), count in Counter((g, s) for g, s, _ in wrong).most_common(MOST_PAIRS)
     ]
     return each.samples.task.levels[at].title, found
+
+
+def described(data: Path | None) -> list[tuple[Path, dict[str, Any], dict[str, Any], Figure]]:
+    """The prepared folders in a data folder (a single file is only where notes come from).
+
+    Each with what describe finds in it, its manifest, and how often its labels occur.
+    """
+    folders = prepared(data) if data and data.is_dir() else []
+    found = [(folder, describe(folder), read_manifest(folder)) for folder in folders]
+    return [(folder, said, manifest, _labels(said["task"], said["files"])) for folder, said, manifest in found]
+
+
+def _labels(task: str, files: dict[str, Any]) -> Figure:
+    """The label distribution of the largest training file and of the test file."""
+    train = max((name for name in files if not name.startswith(("test", "val"))), key=lambda name: files[name]["rows"])
+    names = [train, *(name for name in files if name.startswith("test.") or name == "test")]
+    counts = {name: files[name]["label_counts"] for name in names}
+    caption = "Cases of the most frequent label, of the next, and so on; both axes are logarithmic."
+    return Figure(f"labels-{task}", "Label distribution", caption, partial(draw.ranks, counts=counts))
