@@ -23,7 +23,6 @@ from eval.page.curves import CURVES, Training, number, read_training, thinned
 from eval.page.runs import Evaluation, Scored, by_task, paired, read_evaluation
 from eval.score import text
 from eval.scoring.samples import named
-from reward_fns.task import TASKS
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
 WARNING = (
@@ -59,7 +58,8 @@ def main(argv: list[str] | None = None) -> None:
 
     figures, described = views.figures(evaluations, trainings), views.described(data)
     shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
-    page = render(evaluations, differences, trainings, cases, figures, files=args.figures, **shown)
+    shown |= {"trainings": trainings, "figures": figures, "files": args.figures}
+    page = render(evaluations, differences, cases, **shown)
     if args.figures:
         for figure in (*chain(*figures.values()), *(labels for *_, labels in described)):
             figure.save(out / "figures")
@@ -91,10 +91,10 @@ def tables(evaluations: Sequence[Evaluation], differences: Sequence[Scored], tra
     for task, found in by_task(evaluations).items():
         rows = [*found, *by_task(differences).get(task, [])]
         wide = max(len(each.name) for each in rows) + 4
-        for title, names in views.columns(found).items():
-            if title == TASKS[task].levels[0].title:
-                heads = "".join(f"{head:22}" for head in names.values())
-                lines += ["" if lines else None, f"{'percent':{wide}}{heads}".rstrip()]
+        columns = views.columns(found)
+        heads = "".join(f"{head:22}" for head in next(iter(columns.values())).values())
+        lines += ["" if lines else None, f"{'percent':{wide}}{heads}".rstrip()]
+        for title in columns:
             lines.append(title)
             for each in rows:
                 sign = "" if isinstance(each, Evaluation) else "+"

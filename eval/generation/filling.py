@@ -57,14 +57,7 @@ def cases(table: pa.Table, data: str) -> pa.Table:
     return found.combine_chunks()
 
 
-def settings(
-    source: Source,
-    data: dict[str, Any],
-    sampling: dict[str, Any],
-    seed: int,
-    prefill: str = "",
-    context: int | None = None,
-) -> Settings:
+def settings(source: Source, data: dict[str, Any], sampling: dict[str, Any], seed: int, prefill: str = "") -> Settings:
     """What must not differ within a folder; `data` is name, sha256 and limit."""
     return {
         "model": source.model,
@@ -73,7 +66,7 @@ def settings(
         "seed": seed,
         "prefill": prefill,
         "dtype": source.dtype,
-    } | ({"context": context} if context else {})
+    }
 
 
 def fill(folder: Path, cases: pa.Table, made: Settings, source: Source, command: str) -> Filled:

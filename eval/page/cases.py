@@ -12,7 +12,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Group:
 
     total: int  # cases, of which data may hold a sample
     data: dict[str, Any]
-    chunks: list[str] = field(default_factory=list)
+    chunks: list[str]
 
 
 def notes_of(evaluation: Evaluation, data: Path | None) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """The report as one HTML page: nothing in it is fetched, and its policy lets no script run but its own.
 
-    page = render(evaluations, differences, trainings, groups, figures, data=data, command=command)
+    page = render(evaluations, differences, groups, trainings=trainings, figures=figures, data=data, …)
 
 What it says is in static/report.html, which asks the evaluations and the functions given here. Text reaches the page
 escaped (Jinja) or as JSON that the case browser puts into text nodes.
@@ -18,7 +18,7 @@ from common.record import commit
 from eval.page import studies, views
 from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
-from eval.page.figure import DARK, LIGHT, Figure
+from eval.page.figure import DARK, LIGHT
 from eval.page.runs import Evaluation, Scored, by_task
 from eval.score import text
 from reward_fns.task import TASKS
@@ -32,14 +32,9 @@ ASKED = (
 
 
 def render(
-    evaluations: Sequence[Evaluation],
-    differences: Sequence[Scored],
-    trainings: Sequence[Training],
-    cases: Sequence[Group],
-    figures: dict[str, list[Figure]],
-    **shown: Any,
+    evaluations: Sequence[Evaluation], differences: Sequence[Scored], cases: Sequence[Group], **shown: Any
 ) -> str:
-    """The whole page; the template takes from `shown`: data, command, whether notes are embedded and files beside."""
+    """The whole page; `shown` are trainings, figures, data, command, whether notes are embedded and files beside."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -50,8 +45,6 @@ def render(
         tasks=[(TASKS[key], runs) for key, runs in by_task(evaluations).items()],
         evaluations=evaluations,
         differences=by_task(differences),
-        trainings=trainings,
-        figures=figures,
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),
         light=LIGHT,

@@ -115,10 +115,9 @@ def _of_completions(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]
     asked = measures(task)[:-1]  # the words of a reasoning are a ratio: not every completion has one
     table = np.column_stack([(of.value(columns) if of.value else columns[of.name]).mean(axis=1) for of in asked])
     found = dict(zip(asked, means(table, samples.patients, bootstrap), strict=True))
-    has_words = (columns[REASONING.name] > 0).sum(axis=1)[:, None]
-    (found[REASONING],) = ratios(
-        columns[REASONING.name].sum(axis=1, keepdims=True), has_words, samples.patients, bootstrap
-    )
+    words_said = columns[REASONING.name]
+    those = (words_said > 0).sum(axis=1, keepdims=True)
+    (found[REASONING],) = ratios(words_said.sum(axis=1, keepdims=True), those, samples.patients, bootstrap)
     return {of.name: Metric(estimate, of.definition.format(**words)) for of, estimate in found.items()}
 
 
