@@ -10,7 +10,6 @@ row per case and run with its most frequent answer; no text of notes or completi
 eval.scoring.review.
 """
 
-import argparse
 import csv
 import json
 from collections import Counter
@@ -29,7 +28,22 @@ MOST_PAIRS = 50
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = _arguments(argv)
+    p = parser(__doc__)
+    which = p.add_mutually_exclusive_group(required=True)
+    which.add_argument("--runs", nargs="+", metavar="[NAME=]DIR", help="scored folders of the same cases")
+    which.add_argument("--filled", nargs="+", metavar="CSV", help="sheets that reviewers have filled in")
+    p.add_argument("--out", help="folder for errors.json and errors.csv")
+    p.add_argument("--sheet", metavar="CSV", help="also write a sheet for reviewers, of the first run")
+    p.add_argument("--cases", type=int, default=30, help="cases of the sheet (default 30)")
+    p.add_argument("--seed", type=int, default=0, help="which cases (default 0)")
+    p.add_argument("--with-notes", action="store_true", help="put the notes in the sheet: your data agreement holds")
+    args = p.parse_args(argv)
+    if args.runs and not args.out:
+        raise UserError("--out must be said with --runs; give a folder")
+    if args.cases < 1:
+        raise UserError("--cases must be at least 1")
+    if args.with_notes and not args.sheet:
+        raise UserError("--with-notes is about the sheet; add --sheet FILE")
     if args.filled:
         print(review.summary([Path(path) for path in args.filled]))
         return
@@ -47,26 +61,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.sheet:
         name, first = next(iter(runs.items()))
         print(review.write(first, kinds[name], Path(args.sheet), args.cases, args.seed, args.with_notes))
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    p = parser(__doc__ or "")
-    which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument("--runs", nargs="+", metavar="[NAME=]DIR", help="scored folders of the same cases")
-    which.add_argument("--filled", nargs="+", metavar="CSV", help="sheets that reviewers have filled in")
-    p.add_argument("--out", help="folder for errors.json and errors.csv")
-    p.add_argument("--sheet", metavar="CSV", help="also write a sheet for reviewers, of the first run")
-    p.add_argument("--cases", type=int, default=30, help="cases of the sheet (default 30)")
-    p.add_argument("--seed", type=int, default=0, help="which cases (default 0)")
-    p.add_argument("--with-notes", action="store_true", help="put the notes in the sheet: your data agreement holds")
-    args = p.parse_args(argv)
-    if args.runs and not args.out:
-        raise UserError("--out must be said with --runs; give a folder")
-    if args.cases < 1:
-        raise UserError("--cases must be at least 1")
-    if args.with_notes and not args.sheet:
-        raise UserError("--with-notes is about the sheet; add --sheet FILE")
-    return args
 
 
 def _read(arguments: list[str]) -> dict[str, Samples]:

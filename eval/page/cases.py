@@ -12,7 +12,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Group:
 
     total: int  # cases, of which data may hold a sample
     data: dict[str, Any]
-    chunks: list[str] = field(default_factory=list)
+    chunks: list[str]
 
 
 def notes_of(evaluation: Evaluation, data: Path | None) -> dict[int, str]:
@@ -61,15 +61,11 @@ def pack(evaluations: Sequence[Evaluation], most: int, texts: bool = False, data
 
     Notes come from `data`, a file or a folder that holds it, or else from where the runs read them.
     """
-    groups: list[list[Evaluation]] = []
+    groups: dict[int, list[Evaluation]] = {}
     for each in evaluations:
-        for group in groups:
-            if group[0].samples.same_cases(each.samples):
-                group.append(each)
-                break
-        else:
-            groups.append([each])
-    return [_pack(group, most, texts, data) for group in groups]
+        first = next(i for i, other in enumerate(evaluations) if other.samples.same_cases(each.samples))
+        groups.setdefault(first, []).append(each)
+    return [_pack(group, most, texts, data) for group in groups.values()]
 
 
 def _pack(runs: list[Evaluation], most: int, texts: bool, notes: Path | None) -> Group:
@@ -103,7 +99,7 @@ def _pack(runs: list[Evaluation], most: int, texts: bool, notes: Path | None) ->
 def _numbers(run: Evaluation, chosen: np.ndarray, place: Any, known: list[str]) -> list[dict[str, Any]]:
     """Per case: what each sample says, its flags as bits, tokens, reward; whether the vote is right (2) or tied (1)."""
     samples, finest = run.samples, run.samples.task.finest
-    votes = majority(samples.said[:, :, finest], samples.gold[:, finest])
+    votes = majority(samples.labelled.said[:, :, finest], samples.labelled.gold[:, finest])
     bits = sum(samples.numbers[name][chosen].astype(int) << i for i, name in enumerate(known))
     return [
         {

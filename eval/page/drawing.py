@@ -1,11 +1,13 @@
 """What draws the report's figures with matplotlib: a function each, from plain data and a palette to a canvas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Any
 
 import numpy as np
+
+from eval.page.curves import smoothed
 
 MARKERS = "osD^v"  # one fewer than colours, so that thirty runs differ
 WIDE, NARROW = 12, 7.4  # inches; the page shows both at about 100 pixels an inch
@@ -28,11 +30,7 @@ def _panels(columns: int, size: tuple[float, float], rows: int = 1) -> tuple[Any
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=size, layout="constrained")
-    panels = list(canvas.subplots(rows, columns, squeeze=False).flat)
-    for panel in panels:
-        panel.grid(axis="y", linewidth=0.6)
-        panel.set_axisbelow(True)
-    return canvas, panels
+    return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
 def _logarithmic(panel: Any, *axes: str) -> None:
@@ -76,25 +74,16 @@ def intervals(palette: Palette, panels: dict[str, list[str]], rows: dict[str, li
     return canvas
 
 
-@dataclass(frozen=True)
-class Line:
-    """A run's values by step, and the smoothed ones where the run is long."""
-
-    name: str
-    steps: Sequence[int]
-    values: Sequence[float]
-    smooth: Sequence[float] | None = None
-
-
-def curve(palette: Palette, title: str, lines: list[tuple[int, Line]]) -> Any:
-    """One measure of every run by step; a long run is smoothed, with its raw values behind. Lines carry a colour."""
+def curve(palette: Palette, title: str, lines: list[tuple[int, str, Mapping[int, float]]]) -> Any:
+    """One measure of every run by step: its colour, its name, its values. A long run is smoothed, its values behind."""
     canvas, (axis,) = _panels(1, (4.4, 2.6))
-    for i, line in lines:
-        many = line.smooth is not None
-        style = {"color": palette.of(i), "marker": MARKERS[i % len(MARKERS)] if len(line.steps) < 3 else None}
-        axis.plot(line.steps, line.values, linewidth=0.6 if many else 1.5, alpha=0.35 if many else 1, **style)
-        axis.plot(line.steps, line.smooth if many else line.values, linewidth=1.8 if many else 0, **style)
-        axis.plot([], [], color=palette.of(i), linewidth=1.8, label=_label(line.name))
+    for i, name, values in lines:
+        steps, raw = list(values), list(values.values())
+        smooth = smoothed(raw)
+        style = {"color": palette.of(i), "marker": MARKERS[i % len(MARKERS)] if len(steps) < 3 else None}
+        axis.plot(steps, raw, linewidth=0.6 if smooth else 1.5, alpha=0.35 if smooth else 1, **style)
+        axis.plot(steps, smooth or raw, linewidth=1.8 if smooth else 0, **style)
+        axis.plot([], [], color=palette.of(i), linewidth=1.8, label=_label(name))
     axis.set(title=title, xlabel="step")
     axis.ticklabel_format(useOffset=False)
     axis.margins(x=0.02, y=0.12)

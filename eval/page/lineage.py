@@ -41,18 +41,16 @@ def lineage(name: str, run: Run) -> Lineage:
     """The row of a paper by the name that the user gave or by the recipe that trained the model."""
     settings = run["settings"]
     model = Path(settings["model"]["name"])
-    trained = record.read(model.parent)
-    stage = "GRPO" if "recipe" in trained else "as downloaded"
-    sft = Path(trained["model"]) if trained.get("model") and stage == "GRPO" else model
-    source = record.read(sft)
-    if stage != "GRPO" and "source" in source:
-        trained, stage = source, "SFT"
     rows = {row.id.replace("/", "-"): row for table in paper_tables() for row in table.rows}
-    row = rows.get(name.replace("/", "-")) or (
-        find(trained["recipe"], trained.get("overrides", [])) if stage == "GRPO" else None
-    )
-    reason = _reason(settings, trained if stage != "as downloaded" else {})
-    return Lineage(row, reason, stage, _cases(source), trained if stage != "as downloaded" else {})
+    row = rows.get(name.replace("/", "-"))
+    trained, stage = record.read(model.parent), "GRPO"
+    if "recipe" in trained:
+        source = record.read(Path(trained.get("model") or model))
+        row = row or find(trained["recipe"], trained.get("overrides", []))
+    else:
+        source = record.read(model)
+        trained, stage = (source, "SFT") if "source" in source else ({}, "as downloaded")
+    return Lineage(row, _reason(settings, trained), stage, _cases(source), trained)
 
 
 def _reason(settings: Run, trained: Run) -> str | None:

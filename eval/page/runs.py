@@ -1,7 +1,7 @@
 """Scored evaluations as the report reads them, and the differences between them.
 
 before, after = (read_evaluation(name, Path("runs") / name) for name in ("before", "after"))
-paired([before, after])[0].cells("drg")  # after - before: Pass@1, Pass@n, Maj@n
+paired([before, after])[0].cells()["DRG"]  # after - before: Pass@1, Pass@n, Maj@n
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 from common.commands import UserError, existing
 from eval.generation import parts
+from eval.page.lineage import Lineage, lineage
 from eval.score import compare
 from eval.scoring.intervals import Bootstrap
 from eval.scoring.measure import measure
@@ -19,21 +20,36 @@ from eval.scoring.samples import Samples, read_samples
 from reward_fns.task import TASKS
 
 
+def metric_title(name: str) -> str:
+    """Pass@1, F1 …"""
+    return {"recall": "recall", "precision": "precision", "f1": "F1"}.get(name, name.capitalize())
+
+
 @dataclass(frozen=True)
 class Scored:
-    """Metrics of samples, under a name."""
+    """Metrics of samples, under a name: an evaluation's, or a later evaluation minus the first one of its cases."""
 
     name: str
     samples: Samples
     scores: dict[str, Any]
 
-    def cells(self, level: str) -> list[dict[str, Any]]:
-        """The metrics of the main table."""
-        return [self.scores["metrics"][name] for name in columns(self.samples, level)]
+    @property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """The metrics of the main table: by the title of a level, their names and short titles."""
+        task = self.samples.task
+        shown = [name.replace("@n", f"@{self.samples.n}") for name in task.columns]
+        return {level.title: {f"{level.key}/{name}": metric_title(name) for name in shown} for level in task.levels}
+
+    def cells(self) -> dict[str, list[dict[str, Any]]]:
+        """What the main table shows of them."""
+        return {title: [self.scores["metrics"][name] for name in names] for title, names in self.columns.items()}
 
 
+@dataclass(frozen=True)
 class Evaluation(Scored):
-    """A scored folder of generations."""
+    """A scored folder of generations, and where its model comes from."""
+
+    line: Lineage
 
     @property
     def folder(self) -> Path:
@@ -42,15 +58,6 @@ class Evaluation(Scored):
     @property
     def run(self) -> dict[str, Any]:
         return self.samples.run
-
-
-class Difference(Scored):
-    """A later evaluation minus the first one of the same cases."""
-
-
-def columns(samples: Samples, level: str) -> list[str]:
-    """The metrics of the main table, as the task's paper has them."""
-    return [f"{level}/{name.replace('@n', f'@{samples.n}')}" for name in samples.task.columns]
 
 
 def read_evaluation(name: str, folder: Path) -> Evaluation:
@@ -62,25 +69,18 @@ def read_evaluation(name: str, folder: Path) -> Evaluation:
         raise UserError(f"{folder} has neither scores.json (an evaluation) nor metrics.jsonl (a training run)")
     samples = read_samples(folder)
     again = f"run `python -m eval.score --generations {folder}` again"
-    scores = read_json(folder / "scores.json", again)
-    wanted = [column for level in samples.task.levels for column in columns(samples, level.key)]
-    if not set(wanted) <= set(scores.get("metrics", {})):
-        raise UserError(f"{folder}/scores.json lacks metrics of this version; {again}")
-    return Evaluation(name, samples, scores)
-
-
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object that a JSON file holds."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged; {remedy}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged; {remedy}")
+        scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+        known = set(scores.get("metrics", {}))
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{folder / 'scores.json'} is damaged; {again}") from error
+    found = Evaluation(name, samples, scores, lineage(name, samples.run))
+    if not known >= set().union(*found.columns.values()):
+        raise UserError(f"{folder}/scores.json lacks metrics of this version; {again}")
     return found
 
 
-def paired(evaluations: list[Evaluation]) -> list[Difference]:
+def paired(evaluations: list[Evaluation]) -> list[Scored]:
     """Every later evaluation minus the first one that has the same cases and as many samples."""
     found = []
     for i, later in enumerate(evaluations):
@@ -89,7 +89,7 @@ def paired(evaluations: list[Evaluation]) -> list[Difference]:
                 bootstrap = Bootstrap(later.scores["bootstrap"]["draws"], later.scores["bootstrap"]["seed"])
                 mine, yours = (measure(each.samples, bootstrap, later.scores["ties"]) for each in (later, first))
                 scores = compare(later.samples, mine, first.samples, yours)
-                found.append(Difference(f"{later.name} - {first.name}", later.samples, scores))
+                found.append(Scored(f"{later.name} - {first.name}", later.samples, scores))
                 break
     return found
 

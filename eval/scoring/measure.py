@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from common.files import beside
 from eval.scoring import averages, metrics
 from eval.scoring.averages import MEASURES, SETS, Answers
 from eval.scoring.intervals import Bootstrap, Estimate, means, ratios
@@ -19,19 +20,7 @@ from eval.scoring.samples import Samples
 from reward_fns.task import Level, Measure, Task
 
 TIES = {"fractional": "a tie counts 1 / the number of tied answers", "first": "a tie goes to what was said first"}
-# Measures of every task; `valid` is completed by the task's words for a valid answer.
-SHARED = (
-    Measure("valid", "share of completions in the right format whose answer is {valid}", heading="valid"),
-    Measure("format", "share of completions in the right format", heading="format right"),
-    Measure("truncated", "share of completions cut at max_tokens or at the model's context", heading="cut off"),
-)
-TOKENS = Measure("n_tokens", "mean number of tokens of a completion", "tokens", "tokens")
-REASONING = Measure(
-    "reasoning_words",
-    "mean number of words of the reasoning of completions in the right format; 0 where there are none",
-    "words",
-    "words of reasoning",
-)
+*SHARED, TOKENS, REASONING = (Measure(**said) for said in beside(__file__))  # measure.yaml
 MACRO = "macro {}, the mean over labels {}"
 MICRO = "micro {}, sums over all completions, {}"
 
@@ -88,7 +77,7 @@ def _votes(samples: Samples, ties: str) -> Iterator[tuple[str, str, np.ndarray]]
     """Pass@k and Maj@n: name, definition, a value per case. Where classes are averaged Pass@1 is called accuracy."""
     n = samples.n
     for i, level in enumerate(samples.task.levels):
-        said, gold = samples.said[:, :, i], samples.gold[:, i]
+        said, gold = samples.labelled.said[:, :, i], samples.labelled.gold[:, i]
         right = said == gold[:, None]
         if samples.task.classes:
             yield f"{level.key}/accuracy", f"{level.title}: share of right completions", right.mean(axis=1)
@@ -117,18 +106,18 @@ def _words(name: str) -> tuple[str, str]:
 
 def _of_completions(samples: Samples, bootstrap: Bootstrap) -> dict[str, Metric]:
     """Rates and lengths over all completions."""
-    task, level, names = samples.task, samples.task.levels[-1], samples.labelled.names[-1]
+    task, level = samples.task, samples.task.levels[-1]
+    said, names = samples.labelled.said[:, :, -1], samples.labelled.names[-1]
     # `rest` marks answers in the class of those outside the label file.
-    rest = samples.said[:, :, -1] == names.index(level.rest) if level.rest else np.zeros(samples.said.shape[:2])
+    rest = said == names.index(level.rest) if level.rest else np.zeros(said.shape)
     columns = samples.numbers | {"rest": rest}
     words = {"valid": task.valid, "labels": len(names) - 1}
     asked = measures(task)[:-1]  # the words of a reasoning are a ratio: not every completion has one
     table = np.column_stack([(of.value(columns) if of.value else columns[of.name]).mean(axis=1) for of in asked])
     found = dict(zip(asked, means(table, samples.patients, bootstrap), strict=True))
-    has_words = (columns[REASONING.name] > 0).sum(axis=1)[:, None]
-    (found[REASONING],) = ratios(
-        columns[REASONING.name].sum(axis=1, keepdims=True), has_words, samples.patients, bootstrap
-    )
+    words_said = columns[REASONING.name]
+    those = (words_said > 0).sum(axis=1, keepdims=True)
+    (found[REASONING],) = ratios(words_said.sum(axis=1, keepdims=True), those, samples.patients, bootstrap)
     return {of.name: Metric(estimate, of.definition.format(**words)) for of, estimate in found.items()}
 
 
@@ -139,7 +128,7 @@ def lengths(samples: Samples) -> dict[str, dict[str, float]]:
         values = samples.numbers[name]
         values = values[values > 0] if (values > 0).any() else np.zeros(1)
         marks = (0, 5, 25, 50, 75, 95, 100)
-        found[name] = {f"p{mark}": float(v) for mark, v in zip(marks, np.percentile(values, marks), strict=True)}
+        found[name] = dict(zip((f"p{mark}" for mark in marks), np.percentile(values, marks).tolist(), strict=True))
     return found
 
 

@@ -23,7 +23,7 @@ from eval.generation import parts
 from eval.scoring.labels import Labelled, check_golds, label, scope_of
 from eval.scoring.metrics import INVALID, Array
 from reward_fns.answers import parse
-from reward_fns.task import TASKS, Scope, Score, Task
+from reward_fns.task import TASKS, Scope, Task
 
 PER_SAMPLE = "per_sample.parquet"
 LONGEST = 200  # characters of an answer as the published evaluation reads it
@@ -48,17 +48,7 @@ class Samples:
 
     @property
     def n(self) -> int:
-        return self.said.shape[1]
-
-    @property
-    def said(self) -> Array:
-        """N x n x levels."""
-        return self.labelled.said
-
-    @property
-    def gold(self) -> Array:
-        """N x levels."""
-        return self.labelled.gold
+        return self.labelled.said.shape[1]
 
     @property
     def patients(self) -> Array:
@@ -159,22 +149,14 @@ def _scored(path: Path, table: pa.Table, task: Task, scope: Scope) -> list[list[
             scored = reward(text, gold)
             if scored["reward_error"]:
                 raise UserError(f"{path}: case {case} has a completion that the reward cannot score; report it")
-            row.append(_read(task, scored, text, gold, scope))
-            row[-1]["n_tokens"], row[-1]["truncated"] = tokens, reason == "length"
+            found = parse(text, task.tag, scope.prefill)
+            sample = {**task.read(scored, gold, scope), "pred": scored["pred"], "reward": scored["score"]}
+            sample |= {"n_tokens": tokens, "truncated": reason == "length"}
+            sample["reasoning_words"] = float(len(found.reasoning.split()))
+            sample["published"] = task.published.read(text, found, scope)[:LONGEST] if task.published else ""
+            row.append(sample)
         rows.append(row)
     return rows
-
-
-def _read(task: Task, scored: Score, completion: str, gold: str, scope: Scope) -> dict[str, Any]:
-    """Flags and numbers of a completion, its answer, and the answer that the published parser reads."""
-    found = parse(completion, task.tag, scope.prefill)
-    return {
-        **task.read(scored, gold, scope),
-        "pred": scored["pred"],
-        "reward": scored["score"],
-        "reasoning_words": float(len(found.reasoning.split())),
-        "published": task.published.read(completion, found, scope)[:LONGEST] if task.published else "",
-    }
 
 
 def write_samples(samples: Samples) -> None:

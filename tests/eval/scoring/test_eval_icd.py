@@ -121,7 +121,10 @@ def test_the_samples_that_are_kept_give_the_same_scores_again(tmp_path, command)
     samples = read_samples(out)
     for i, level in enumerate(("chapter", "category", "code")):
         answers = Answers(
-            samples.said[:, :, i], samples.gold[:, i], len(samples.labelled.names[i]), samples.labelled.in_file[i]
+            samples.labelled.said[:, :, i],
+            samples.labelled.gold[:, i],
+            len(samples.labelled.names[i]),
+            samples.labelled.in_file[i],
         )
         for name, (estimate, labels) in macro(answers, samples.patients, Bootstrap()).items():
             row = scores_of(out)["metrics"][f"{level}/{name}"]
