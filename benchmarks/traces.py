@@ -75,8 +75,7 @@ def _plain(cases: pa.Table, model: str, made: dict[str, Any]) -> float:
 
     settings: dict[str, Any] = {"max_num_seqs": engines.SEQUENCES_ON_GPU}
     if threads:
-        settings = {"max_num_seqs": engines.SEQUENCES_ON_CPU, "enforce_eager": True}
-        settings |= {"enable_chunked_prefill": False, "max_num_batched_tokens": engines.longest_prompt(model)}
+        settings = {"max_num_seqs": engines.SEQUENCES_ON_CPU, **engines.on_cpu(model)}
     llm = LLM(model, dtype=made["dtype"], generation_config="vllm", enable_prefix_caching=True, **settings)
     tokenizer = llm.get_tokenizer()
     params = [

@@ -66,12 +66,20 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], g
         raise UserError(_sentence(error, model)) from error
 
 
+def on_cpu(model: str) -> dict[str, Any]:
+    """What an engine is told on a CPU, where vLLM cannot rewind the generator of a seeded request whose prompt is
+    prefilled in pieces: the longest must fit in one step, which takes as many tokens as the model's context."""
+    from transformers import AutoConfig
+
+    longest = AutoConfig.from_pretrained(model).max_position_embeddings
+    return {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, longest)}
+
+
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
     def __init__(self, model: str, settings: dict[str, Any], sequences: int, cpu_threads: int) -> None:
         os.environ.update(environment(cpu_threads))
-        from transformers import AutoConfig
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -85,12 +93,7 @@ class Engine:
             "max_num_seqs": sequences,
             "disable_log_stats": True,
         }
-        if cpu_threads:
-            # On a CPU vLLM cannot rewind the generator of a seeded request whose prompt is prefilled in pieces, so the
-            # longest must fit in one step: as many tokens as the model's context, which is vLLM's own limit, too.
-            options |= {"enforce_eager": True, "enable_chunked_prefill": False}
-            options["max_num_batched_tokens"] = max(4096, AutoConfig.from_pretrained(model).max_position_embeddings)
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**options))
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**options | (on_cpu(model) if cpu_threads else {})))
         self.tokenizer = self.engine.get_tokenizer()
         self.longest = self.engine.model_config.max_model_len
         self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
