@@ -42,3 +42,13 @@ def test_an_evaluation_is_the_row_that_its_models_recipe_trains(tmp_path):
     assert small.reason == "model and steps scaled down"
     assert lineage("x", made(tmp_path / "made", "unknown or synthetic", [])).reason == "synthetic data"
     assert lineage("x", {"settings": settings()}).reason == "unknown data"
+
+
+def test_a_reproduction_with_fewer_samples_leaves_the_columns_free_that_need_more(tmp_path, command):
+    made_with = made(tmp_path / "real", "3.1", ["sft_share=90"])["settings"]
+    run = scored(command, folder(tmp_path / "run", made_with=made_with))
+    done = command("eval.report", "--runs", f"mine={run}", "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    best = next(row for row in Page(tmp_path / "report" / "index.html").rows if "reproduce.sh table2/90/best" in row[0])
+    cells = [cell.split()[0] for cell in best[1:]]
+    assert "18.8" in cells and "-" in cells and "not" not in cells  # Pass@1 of four completions, no Pass@8
