@@ -168,7 +168,7 @@ def _titles() -> list[Title]:
 def _absent(words: tuple[str, ...]) -> tuple[float, ...]:
     """The price of each word of a title, for a description without it."""
     prices = [LINKS.get(word) or (0.5 if word in VAGUE else 1.0) for word in words]
-    status = max((k for k, word in enumerate(words) if word in STATUSES), default=len(words))
+    status = max((k for k, word in enumerate(words) if word in STATUSES), default=len(words) + 1)
     for k, word in enumerate(words):
         if k > status:  # "OR TPA IN 24 HOURS"
             prices[k] = 0.1
