@@ -1,88 +1,115 @@
 """Find the MS-DRG v34 title that a billing system's shorthand stands for, or leave it for review.
 
-    drg_matcher.match("DISORDERS OF LIVER EXCEPT MALIG,CIRR,ALC HEPA W CC")
+    drg_matcher.match("DISORDERS OF LIVER EXCEPT MALIG,CIRR,ALC HEPA W CC", "442").drg
 
 Shorthand drops vowels, cuts words, joins them, leaves out prepositions, and ends at 75 characters. So the words of the
-description are aligned, in order, with the words of each title. Every word of the description must be explained;
-words of the title may be missing at a price. Statuses (WITH MCC, …), numbers and NON must stand in both, letter by
-letter: no price buys them. The cheapest title is taken only when no title of another DRG comes near; where several do
-and have the same status, the DRG number decides if it is that of one of them, and else nobody does.
+description are aligned, in order, with the words of each title, of v34 and of the other years (drg_renamings). Every
+word of the description must be explained; words of the title may be missing at a price. Statuses (WITH MCC, …),
+numbers and NON must stand in both, letter by letter: no price buys them. The cheapest title is taken only when no title
+of another DRG comes near. Where several do and have the same status, the DRG number decides if it is that of one of
+them. Where none is cheap enough, the v34 DRG of that number is taken if it has the description's status and most of its
+words. Else nobody decides: a status that is not said is never guessed.
 """
 
 import re
-from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from data_prep.cohort import drg_renamings
+from data_prep.cohort.drg_words import (
+    IMPOSSIBLE,
+    LIGHT,
+    LINKS,
+    NEVER,
+    NUMBER,
+    STATUSES,
+    explained,
+    fixed,
+    same,
+    status_of,
+    words_of,
+)  # fmt: skip
 from reward_fns.drg import ms_drg
 from reward_fns.drg.ms_drg import Drg
 
 CUT = 70  # a description this long may end before its title does: systems cut at 75, and commas may be gone since
 MOST, MARGIN = 0.9, 0.3  # the highest price of a match, and how much more any other title must cost
-# links that can also stand where the title has none
-LIGHT = frozenset(["AND", "OR", "OF", "THE", "FOR", "IN", "TO", "BY", "AS"])
-LINKS = dict.fromkeys(LIGHT, 0.02) | dict.fromkeys(("WITH", "WITHOUT", "EXCEPT"), 0.2)
+SHARED = 0.75  # of the words, for the number to decide
 VAGUE = frozenset(["DISORDERS", "DISORDER", "DISEASE", "DISEASES", "DIAGNOSES", "DIAGNOSIS", "PROCEDURES", "PROCEDURE",
                    "SYSTEM", "TRACT", "TISSUE", "CONDITION", "@OR"])  # fmt: skip
-NEVER = frozenset(["CCMCC", "MCC", "CC", "NON"])
-STATUSES = frozenset([("CCMCC",), ("MCC",), ("CC",)])
-ALIKE = {"9+": "EXTENSIVE", "DX": "DIAGNOSIS", "FX": "FRACTURE"}
-SPELT = {"W": ("WITH",), "WTH": ("WITH",), "WCC": ("WITH", "CC"), "WO": ("WITHOUT",), "WTHT": ("WITHOUT",)}
-# Titles of later versions whose cases have one v34 title of the same status.
-LATER = {
-    f"CESAREAN SECTION {sterilization} STERILIZATION {status}": f"CESAREAN SECTION {ours}"
-    for sterilization in ("WITH", "WITHOUT")
-    for status, ours in (("WITH MCC", "WITH CC/MCC"), ("WITH CC", "WITH CC/MCC"), ("WITHOUT CC/MCC", "WITHOUT CC/MCC"))
-}
-_IMPOSSIBLE = float("inf")
-_NUMBER = re.compile(r"[<>=]*\d+\+?$")
-_SEPARATORS = re.compile(r"[\s,/;:()\-]+")
+# What some years write out, and others do not.
+IN_FULL = {
+    "PDX": "PRINCIPAL DIAGNOSIS", "SDX": "SECONDARY DIAGNOSIS", "G.I.": "GASTROINTESTINAL", "COMA COMA": "COMA",
+}  # fmt: skip
+MATCHER, RENAMING, NUMBERED, RECUT, NOTHING = "matcher", "renaming", "number", "re-cut", "nothing"
+_STATUS = re.compile(r" W\S* (CC/MCC|MCC|CC)( .*)?$")
+
+
+class Found(NamedTuple):
+    """A DRG (None: the row is dropped) and what found it."""
+
+    drg: Drg | None
+    by: str
 
 
 class Title(NamedTuple):
-    """A title as words, what it costs that a description lacks each of them, and its DRG."""
+    """A title as words, what it costs that a description lacks each of them, its number, its v34 DRG, and its rule."""
 
     words: tuple[str, ...]
     absent: tuple[float, ...]
-    drg: Drg
+    number: str
+    drg: Drg | None
+    by: str
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """Words in one spelling: statuses whole, O.R. apart from OR, no dots, no hyphens."""
-    text = f" {text.upper()} ".replace("&", " AND ").replace("O.R.", " @OR ").replace("CC/MCC", " CCMCC ")
-    text = re.sub(r"W/O(UT)?", " WITHOUT ", text)
-    text = re.sub(r"WITH(OUT)?|(?<!CC)MCC", r" \g<0> ", text)
-    text = re.sub(r"([<>]=?)\s+(?=\d)", r"\1", text)
-    text = re.sub(r"(\d+)\s*\+(?=\s*H)", r">\1", text).replace("<96", "<=96")
-    words = _SEPARATORS.split(text.replace(".", ""))
-    return tuple(word for whole in words for word in SPELT.get(whole, (whole,)) if word)
-
-
-def match(description: str, number: str = "") -> Drg | None:
-    """The DRG that this description abbreviates; `number` chooses among titles that fit equally well."""
+def match(description: str, number: str = "") -> Found:
+    """The DRG that this description abbreviates; `number` chooses among titles, and never on a status."""
     prices = candidates(description)
-    near = [drg for drg, price in prices if price <= prices[0][1] + (MARGIN if prices[0][1] < MARGIN else 2 * MARGIN)]
+    near = [
+        title for title, price in prices if price <= prices[0][1] + (MARGIN if prices[0][1] < MARGIN else 2 * MARGIN)
+    ]
     if not prices or prices[0][1] > MOST:
-        return None
-    if len(near) == 1:
-        return near[0]
-    same = [drg for drg in near if number.isdigit() and int(drg.number) == int(number)]
-    return same[0] if same and len({drg.status for drg in near}) == 1 else None
+        return _numbered(words_of(description), number)
+    if len({title.drg or title.number for title in near}) > 1:
+        same = [title for title in near if _equal(title.number, number)]
+        near = same if len({status_of(title.words) for title in near}) == 1 else []
+    return Found(near[0].drg, near[0].by) if near else Found(None, NOTHING)
+
+
+def _equal(one: str, other: str) -> bool:
+    return one.isdigit() and other.isdigit() and int(one) == int(other)
+
+
+def _numbered(said: tuple[str, ...], number: str) -> Found:
+    """The v34 DRG of that number, if it has this status and most of these words, and denies none of them."""
+    for title in (title for title in _titles() if title.by == MATCHER and _equal(title.number, number)):
+        theirs, ours = ([w for w in words if w not in LINKS and not fixed(w)] for words in (said, title.words))
+        shared = 2 * sum(any(same(word, other) for other in ours) for word in theirs)
+        if (
+            status_of(said) == status_of(title.words)
+            and all(said.count(word) == title.words.count(word) for word in ("NON", "WITHOUT"))
+            and {word for word in said if NUMBER.match(word)} <= set(title.words)
+            and shared >= SHARED * (len(theirs) + len(ours))
+        ):
+            return Found(title.drg, NUMBERED)
+    return Found(None, NOTHING)
 
 
 @cache
-def candidates(description: str) -> list[tuple[Drg, float]]:
+def candidates(description: str) -> list[tuple[Title, float]]:
     """The titles that can be meant, cheapest first, with their prices."""
     cut = len(description.strip()) >= CUT
     if cut:
-        description = re.sub(r" W(ITHOU?|/)$", " WITHOUT", re.sub(r"CC/M?C?$", "CC", description.strip()))
+        description = re.sub(r" W(ITHOU?|/)$", " WITHOUT", re.sub(r"CC/M?C?$", "CC/MCC", description.strip()))
     words = words_of(description)
-    best: dict[Drg, float] = {}
+    status = status_of(words)
+    best: dict[tuple[Drg | None, str], tuple[Title, float]] = {}
     for title in _titles_from(words[0][0]) if words else ():
-        price = _Alignment(words, title, cut)[0, 0]
-        if price < best.get(title.drg, _IMPOSSIBLE):
-            best[title.drg] = price
-    return sorted(best.items(), key=lambda item: (item[1], item[0].number))
+        if status == status_of(title.words) or (cut and (not status or words[-1] == status[-1])):
+            price = _Alignment(words, title, cut)[0, 0]
+            if price < best.get((title.drg, title.number), (title, IMPOSSIBLE))[1]:
+                best[title.drg, title.number] = title, price
+    return sorted(best.values(), key=lambda found: (found[1], found[0].number))
 
 
 class _Alignment(dict[tuple[int, int], float]):
@@ -99,88 +126,18 @@ class _Alignment(dict[tuple[int, int], float]):
         said, meant, absent = self.words, self.title.words, self.title.absent
         if i == len(said):
             return 0.05 if self.cut and j < len(meant) else sum(absent[j:])
-        best = _IMPOSSIBLE
+        best = IMPOSSIBLE
         if said[i] in LIGHT:
             best = (0.2 if said[i] == "FOR" else LINKS[said[i]]) + self[i + 1, j]
         if j == len(meant):
             return best
-        if absent[j] < _IMPOSSIBLE:
+        if absent[j] < IMPOSSIBLE:
             best = min(best, absent[j] + self[i, j + 1])
         for taken, price in explained(said[i], meant[j:], self.cut and i == len(said) - 1):
             best = min(best, price + self[i + 1, j + taken])
         if i + 1 < len(said) and said[i] + said[i + 1] == meant[j]:
             best = min(best, 0.1 + self[i + 2, j + 1])
         return best
-
-
-@cache
-def explained(said: str, meant: tuple[str, ...], last: bool) -> list[tuple[int, float]]:
-    """How many words of the title, from its first, one word of a description can stand for, and at what price."""
-    found = []
-    if (price := alike(said, meant[0], last)) < _IMPOSSIBLE:
-        found.append((1, price))
-    if not fixed(said) and not fixed(meant[0]):
-        found += [(taken, price) for taken, price in _joined(said, meant[:7], last) if taken > 1]
-        initials = [(k, word[0]) for k, word in enumerate(meant) if word not in LINKS]
-        if 3 <= len(said) <= len(initials) and said == "".join(letter for _, letter in initials[: len(said)]):
-            found.append((initials[len(said) - 1][0] + 1, 0.2))
-    return found
-
-
-def fixed(word: str) -> bool:
-    """Whether a word is never abbreviated."""
-    return word in NEVER or word in ("WITH", "WITHOUT", "@OR") or bool(_NUMBER.match(word))
-
-
-def alike(said: str, meant: str, last: bool) -> float:
-    """The price of one word for another; where the description was cut, its last word may be any beginning."""
-    if said == meant:
-        return 0.0
-    if last and meant.startswith(said.replace("@OR", "O")):
-        return 0.02
-    if (said, meant) == ("OR", "@OR") or ALIKE.get(said) == meant:
-        return 0.02
-    if fixed(said) or fixed(meant):
-        return _IMPOSSIBLE
-    if said.removesuffix("S") == meant.removesuffix("S"):
-        return 0.01
-    shortest = min((price for length, price in _shortened(said, 0, meant) if length == len(said)), default=_IMPOSSIBLE)
-    if shortest == _IMPOSSIBLE and len(said) >= 3 and said[0] == meant[0]:
-        letters = iter(meant)
-        if all(letter in letters for letter in said.removesuffix("S")):
-            return 0.35
-    return shortest
-
-
-def _shortened(said: str, start: int, meant: str) -> Iterator[tuple[int, float]]:
-    """Lengths of what, from `start`, can be the word without its end and without some of its vowels."""
-    place, most = start, len(meant)
-    dropped_first = 0.0
-    for k, letter in enumerate(meant):
-        if place < len(said) and said[place] == letter:
-            place += 1
-            if place - start >= min(2, most):
-                yield place - start, 0.01 + 0.03 * (1 - (place - start) / most) + dropped_first
-        elif letter in "AEIOUY":
-            dropped_first = 0.05 if k == 0 else dropped_first
-        else:
-            return
-
-
-def _joined(said: str, meant: tuple[str, ...], last: bool, start: int = 0) -> Iterator[tuple[int, float]]:
-    """How many words are joined in one, each of them possibly shortened, links between them left out."""
-    for k, word in enumerate(meant):
-        if not fixed(word):
-            for length, price in _shortened(said, start, word):
-                if start + length == len(said):
-                    yield k + 1, price
-                else:
-                    for more, further in _joined(said, meant[k + 1 :], last, start + length):
-                        yield k + 1 + more, price + further + 0.03
-            if last and start and word.startswith(said[start:]):
-                yield k + 1, 0.03
-        if word not in LIGHT:
-            return
 
 
 @cache
@@ -192,19 +149,29 @@ def _titles_from(letter: str) -> list[Title]:
 
 @cache
 def _titles() -> list[Title]:
-    texts = [*ms_drg.BY_KEY.items(), *ms_drg.BY_TITLE.items()]  # as CMS misspelt them, too
-    texts += [(later, ms_drg.BY_TITLE[ours]) for later, ours in LATER.items()]
-    spelt = dict.fromkeys((words_of(text), drg) for text, drg in texts)
-    return [Title(words, _absent(words), drg) for words, drg in spelt]
+    known = [*ms_drg.BY_KEY.items(), *ms_drg.BY_TITLE.items()]  # as CMS misspelt them, too
+    # Every spelling of a base with each of its statuses, or one that is cut before its status could fit a single one.
+    bodies: dict[str, set[str]] = {}
+    for text, drg in known:
+        bodies.setdefault(drg.base, set()).add(_STATUS.sub("", text))
+    for drg in ms_drg.DRGS:
+        if status := _STATUS.search(drg.title):
+            known += [(body + status[0], drg) for body in sorted(bodies[drg.base])]
+    texts = [(text, drg.number, drg, MATCHER) for text, drg in known]
+    texts += [(r.title, r.number, r.home, RENAMING if r.home else RECUT) for r in drg_renamings.all_of().values()]
+    for short, full in IN_FULL.items():
+        texts += [(text.replace(short, full), *what) for text, *what in texts if short in text]
+    spelt = {words_of(text): what for text, *what in reversed(texts)}
+    return [Title(words, _absent(words), *what) for words, what in spelt.items()]
 
 
 def _absent(words: tuple[str, ...]) -> tuple[float, ...]:
     """The price of each word of a title, for a description without it."""
     prices = [LINKS.get(word) or (0.5 if word in VAGUE else 1.0) for word in words]
-    status = max((k for k, word in enumerate(words) if (word,) in STATUSES), default=len(words))
+    status = max((k for k, word in enumerate(words) if word in STATUSES), default=len(words) + 1)
     for k, word in enumerate(words):
         if k > status:  # "OR TPA IN 24 HOURS"
             prices[k] = 0.1
-        elif word in NEVER or _NUMBER.match(word) or words[k + 1 : k + 2] in STATUSES:  # WITH and WITHOUT before one
-            prices[k] = _IMPOSSIBLE
+        elif word in NEVER or NUMBER.match(word) or k == status - 1:  # WITH or WITHOUT
+            prices[k] = IMPOSSIBLE
     return tuple(prices)

@@ -3,32 +3,26 @@
     titles = Titles(read_map(path))          # or Titles(own, matcher=False): exact titles and the user's map alone
     titles.find("HEART FAILURE & SHOCK W MCC", "291")
 
-In this order: an exact v34 title after DRG-LLaMA's normalisation; the user's CSV, whose empty target drops the row; a
-title in another spelling; the matcher of data_prep.cohort.drg_matcher. What was found other than exactly, and what was
-not, is written to a CSV of the same form as the user's, so that it can be corrected and given back as --drg-map.
+In this order: an exact v34 title after DRG-LLaMA's normalisation; the user's CSV, whose empty or NaN target drops the
+row; a title in another spelling; the matcher of data_prep.cohort.drg_matcher. How each description was read, and which
+were not, is written to a CSV of the same form as the user's, so that it can be corrected and given back as --drg-map.
 """
 
 import csv
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from common.commands import UserError, existing
-from data_prep.cohort import drg_matcher
+from data_prep.cohort import drg_matcher, drg_renamings
+from data_prep.cohort.drg_matcher import NOTHING, Found
 from reward_fns.drg import ms_drg
 from reward_fns.drg.ms_drg import Drg
 
 RAW, TARGET = "raw_description", "DRG_34_description"
 REVIEW = (RAW, TARGET, "found_by", "rows", "numbers", "candidate_1", "candidate_2", "candidate_3")
-EXACT, MAP, SPELLING, MATCHER, NOTHING = "exact title", "map", "spelling", "matcher", ""
-
-
-class Found(NamedTuple):
-    """A DRG (None: the row is dropped) and what found it."""
-
-    drg: Drg | None
-    by: str
+EXACT, MAP, SPELLING = "exact title", "map", "spelling"  # and the rules of drg_matcher
+DROPPED = frozenset(["", "NAN", "NA", "N/A", "NULL", "NONE"])  # targets that mean no title, as pandas reads them
 
 
 def normalise(description: str) -> str:
@@ -64,14 +58,14 @@ class Titles:
             return Found(None, NOTHING)
         if (spelt := ms_drg.find(text)) is not None:
             return Found(spelt, SPELLING)
-        matched = drg_matcher.match(description, number)
-        return Found(matched, MATCHER if matched else NOTHING)
+        return drg_matcher.match(description, number)
 
     def counts(self) -> dict[str, int]:
         """Rows by what found their DRG."""
         by: Counter[str] = Counter()
         for key, rows in self.rows.items():
-            by[self.found[key].by or "nothing"] += rows
+            drg, rule = self.found[key]
+            by[rule if drg or rule == MAP else NOTHING] += rows
         return dict(sorted(by.items()))
 
     def unmapped(self) -> int:
@@ -79,12 +73,12 @@ class Titles:
         return len({description for (description, _), found in self.found.items() if found.drg is None})
 
     def write_review(self, path: Path) -> None:
-        """Write what is not an exact title: the descriptions without a DRG first, the most frequent first."""
+        """Write which rule read each description: those without a DRG first, exact titles last, the frequent first."""
         lines: dict[tuple[str, Found], Counter[str]] = {}
         for (description, number), found in self.found.items():
-            if found.by != EXACT:
-                lines.setdefault((description, found), Counter())[number] += self.rows[description, number]
-        ordered = sorted(lines, key=lambda line: (line[1].drg is not None, -lines[line].total(), line[0], line[1]))
+            lines.setdefault((description, found), Counter())[number] += self.rows[description, number]
+        last = {line: (line[1].drg is not None) + (line[1].by == EXACT) for line in lines}
+        ordered = sorted(lines, key=lambda line: (last[line], -lines[line].total(), *line))
         with open(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, REVIEW, restval="", lineterminator="\n")
             writer.writeheader()
@@ -97,7 +91,7 @@ class Titles:
 
 def nearest(description: str) -> list[str]:
     """The three titles that a description without a DRG comes nearest to."""
-    fitting = [drg.title for drg, _ in drg_matcher.candidates(description)]
+    fitting = [title.drg.title for title, _ in drg_matcher.candidates(description) if title.drg]
     return list(dict.fromkeys([*fitting, *ms_drg.nearest(normalise(description))]))[:3]
 
 
@@ -113,14 +107,31 @@ def read_map(path: Path | None) -> dict[str, str]:
             if not {RAW, TARGET} <= set(rows.fieldnames or ()):
                 raise UserError(f"{path} lacks the columns {RAW} and {TARGET}; name them in its first line")
             for row in rows:
-                raw, target = normalise((row[RAW] or "").strip()), (row[TARGET] or "").strip()
                 where = f"{path}, line {rows.line_num}"
-                if target and ms_drg.find(target) is None:
-                    near = ms_drg.nearest(target, 1)
-                    remedy = f"did you mean {near[0]!r}?" if near else "correct it or leave it empty"
-                    raise UserError(f"{where}: {target!r} is no MS-DRG v34 title; {remedy}")
+                if None in row:
+                    raise UserError(
+                        f"{where} has more fields than the first line; put descriptions with commas in quotes"
+                    )
+                raw, target = normalise((row[RAW] or "").strip()), (row[TARGET] or "").strip()
+                if target.upper() in DROPPED:
+                    target = ""
+                elif ms_drg.find(target) is None:
+                    raise UserError(f"{where}: {_no_title(target)}")
                 if mapped.setdefault(raw, target) != target:
                     raise UserError(f"{where}: {row[RAW]!r} has another title further up; leave one of the two lines")
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is no CSV in UTF-8 ({error}); save it as one") from error
     return mapped
+
+
+def _no_title(target: str) -> str:
+    """Why this is no v34 title, and what to give instead."""
+    other = drg_renamings.all_of().get(ms_drg.key(target))
+    if other is None:
+        near = nearest(target)
+        remedy = f"did you mean {near[0]!r}?" if near else "correct it or leave it empty"
+        return f"{target!r} is no MS-DRG v34 title; {remedy}"
+    said = f"{target!r} is no MS-DRG v34 title but one of the fiscal years {other.years}"
+    if other.home is None:
+        return f"{said}, whose cases fall in several v34 DRGs or in none; give the v34 title you mean or leave it empty"
+    return f"{said}; give {other.home.title!r}"

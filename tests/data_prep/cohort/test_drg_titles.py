@@ -194,9 +194,10 @@ def test_the_review_lists_what_was_not_read_first_and_goes_back_in_as_a_map(tmp_
         rows = list(csv.DictReader(file))
     assert [(row["raw_description"], row["rows"]) for row in rows] == [
         ("SEIZURES W CC", "5"), ("NASAL TRAUMA & DEFORMITY W CC", "3"), ("HEART FAIL & SHOCK W CC", "9"),
+        ("CHEST PAIN", "1"),
     ]  # fmt: skip
+    assert [row["found_by"] for row in rows] == ["nothing", "re-cut", "matcher", "exact title"]
     assert rows[0]["candidate_1"].startswith("SEIZURES") and not rows[0]["DRG_34_description"]
-    assert rows[2]["found_by"] == "matcher"
     again = drg_titles.Titles(drg_titles.read_map(tmp_path / "review.csv"), matcher=False)
     assert again.find("HEART FAIL & SHOCK W CC") == titles.find("HEART FAIL & SHOCK W CC")
 
@@ -211,6 +212,19 @@ def test_the_review_lists_what_was_not_read_first_and_goes_back_in_as_a_map(tmp_
         ),
         ("raw_description,DRG_34_description\nX,CHEST PAIN\nX,SYNCOPE AND COLLAPSE\n", "line 3: .*further up"),
         ("raw_description,DRG_34_description\n\xff,CHEST PAIN\n", "UTF-8"),
+        ("raw_description,DRG_34_description\nMALIG,CIRR W CC,CHEST PAIN\n", "line 2 has more fields.*quotes"),
+        (
+            "raw_description,DRG_34_description\nX,CHEST PAIN\nY,PULMONARY EMBOLISM W MCC OR ACUTE COR PULMONALE\n",
+            "line 3: .*fiscal years 2020-; give 'PULMONARY EMBOLISM WITH MCC'",
+        ),
+        (
+            "raw_description,DRG_34_description\nKNEE,KNEE PROCEDURES WITH PRINCIPAL DIAGNOSIS OF INFECTION WITH CC\n",
+            "line 2: .*did you mean 'KNEE PROCEDURES WITH PDX OF INFECTION WITH CC'",
+        ),
+        (
+            "raw_description,DRG_34_description\nSTONES,Urinary Stones with MCC\n",
+            "line 2: .*fiscal years 2020-, whose cases fall in several v34 DRGs.*or leave it empty",
+        ),
     ],
 )
 def test_a_faulty_map_is_named_by_its_line(tmp_path: Path, lines: str, said: str) -> None:
@@ -219,7 +233,20 @@ def test_a_faulty_map_is_named_by_its_line(tmp_path: Path, lines: str, said: str
         drg_titles.read_map(tmp_path / "map.csv")
 
 
+def test_the_authors_map_is_read_as_they_read_it(tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text(
+        "raw_description,DRG_34_description\r\nFEVER OF UNKNOWN ORIGIN,NaN\r\n"
+        "ABORTION WITHOUT DANDC,ABORTION WITHOUT D&C\r\nRESP DIAG WITH VENTILATOR <96 HOURS,"
+        "RESPIRATORY SYSTEM DIAGNOSIS W VENTILATOR SUPPORT <=96 HOURS\r\n"
+    )
+    titles = drg_titles.Titles(drg_titles.read_map(tmp_path / "map.csv"), matcher=False)
+    assert titles.find("FEVER OF UNKNOWN ORIGIN", "864", 4) is None
+    assert titles.find("ABORTION W/O D&C") == ms_drg.BY_TITLE["ABORTION WITHOUT D&C"]
+    assert getattr(titles.find("RESP DIAG W VENTILATOR <96 HOURS"), "number", None) == "208"
+    assert titles.counts() == {"map": 6}
+
+
 def test_a_price_is_paid_for_what_is_missing_and_nothing_buys_a_status() -> None:
     exact, shorter = (drg_matcher.candidates(text)[0] for text in ("CHEST PAIN", "CHST PN"))
-    assert exact[0] == shorter[0] and exact[1] == 0 < shorter[1] < drg_matcher.MOST
-    assert {drg.status for drg, _ in drg_matcher.candidates("OTHER VASC PROC W CC")} == {1}
+    assert exact[0].drg == shorter[0].drg and exact[1] == 0 < shorter[1] < drg_matcher.MOST
+    assert {title.drg and title.drg.status for title, _ in drg_matcher.candidates("OTHER VASC PROC W CC")} == {1}
