@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from common import record
 from common.commands import UserError, parser, run
 from common.processes import LOOPBACK, adopt_orphans, alone, die_with_parent, end_descendants, scratch_folder
-from recipes.launcher.check_config import asks_judge
+from recipes.launcher.check_config import asks_judge, loggers
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
 from recipes.launcher.progress import Progress
 from recipes.launcher.run_folder import RunFolder
@@ -46,6 +46,7 @@ def environment(config: DictConfig, folder: RunFolder, progress: Progress, place
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(RECIPES.parent), os.environ.get("PYTHONPATH")]))
     env["VERL_FILE_LOGGER_PATH"] = str(progress.fresh.resolve())
     env["WANDB_DIR"] = str(folder.path.resolve())
+    env["TENSORBOARD_DIR"] = str(folder.path.resolve() / "tensorboard")
     env.setdefault("WANDB_RUN_GROUP", folder.recipe)
     env["TMPDIR"] = place  # sockets and scratch files of vLLM and wandb go with the run
     if "RAY_ADDRESS" not in env:
@@ -65,7 +66,8 @@ def is_alone(config: DictConfig) -> bool:
 def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     """verl's own command line for the recipe."""
     about = record.read(folder.path)
-    here = [f"++ray_kwargs.ray_init._node_ip_address='{LOOPBACK}'"] if is_alone(folder.config) else []
+    key = "ray_kwargs.ray_init._node_ip_address"
+    here = is_alone(folder.config) and not OmegaConf.select(folder.config, key)
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo"),
         *("--config-dir", str(RECIPES), "--config-name", recipe_name(recipe)),
@@ -75,7 +77,8 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
         f"++trainer.v1.medcode.commit='{about['commit']}'",  # for trackers, which log the configuration
         f"++trainer.v1.medcode.data_sha256={list(about['data'].values())}",
-        *here,
+        *([f"++{key}='{LOOPBACK}'"] if here else []),
+        f"trainer.logger={sorted({*loggers(folder.config), 'file'})}",  # metrics.jsonl is made of the file
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]

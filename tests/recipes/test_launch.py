@@ -305,7 +305,10 @@ def test_a_model_folder_without_tokenizer_is_refused(world: World, tmp_path: Pat
 def test_a_run_that_would_fill_the_disk_is_refused(world: World, tmp_path: Path) -> None:
     for file in world.model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
+    size = 4 << 40  # a sparse file: four terabytes that take no room
+    header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
     with open(tmp_path / "model-2.safetensors", "wb") as weights:
-        weights.truncate(4 << 40)  # a sparse file: four terabytes that take no room
+        weights.write(len(header).to_bytes(8, "little") + header)
+        weights.truncate(8 + len(header) + size)
     done = run_command("recipes.check", RECIPE, "hardware=cpu", DATA_DIR=str(world.data), MODEL_PATH=str(tmp_path))
     assert_refused(done, "GB", "RUNS_DIR")
