@@ -7,12 +7,10 @@ dies or hangs ends the run with status 1 and a sentence that names it.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +20,7 @@ from common.commands import UserError, parser, run
 from common.processes import LOOPBACK, adopt_orphans, alone, die_with_parent, end_descendants, scratch_folder
 from recipes.launcher.check_config import asks_judge, loggers
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
+from recipes.launcher.log import Log
 from recipes.launcher.progress import Progress
 from recipes.launcher.run_folder import RunFolder
 from recipes.launcher.watch import Watch
@@ -34,9 +33,6 @@ QUIET = {  # nothing leaves the machine unless the user says so
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HYDRA_FULL_ERROR": "1",
 }
-NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
-DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
-CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 
 
 def environment(config: DictConfig, folder: RunFolder, progress: Progress, place: str) -> dict[str, str]:
@@ -84,30 +80,15 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     ]
 
 
-def follow(child: subprocess.Popen, progress: Progress, watch: Watch) -> str | None:
-    """Wait for verl, showing its steps; a sentence when its workers stop working."""
+def follow(child: subprocess.Popen, log: Log, progress: Progress, watch: Watch) -> str | None:
+    """Wait for verl, showing its start and its steps; a sentence when its workers stop working."""
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
+        log.show_start()
         progress.follow()
         if fault := watch.fault():
             return fault
     return None
-
-
-def cause_in(log: Path) -> str:
-    """The last line of the log that names an error, after a worker that the log says died."""
-    found, dead, unexpected = "no error is named in the log", "", False
-    with open(log, errors="replace") as file:
-        for line in file:
-            line = NOISE.sub("", line).strip()
-            if CAUSE.match(line):
-                found = line[:400]
-            if "EngineDeadError" in line:
-                dead = "the worker VLLM::EngineCore died; "
-            unexpected = unexpected or "actor died unexpectedly" in line  # Ray says so, then which
-            if unexpected and not dead and (actor := DEAD_ACTOR.search(line)):
-                dead = f"the worker ray::{actor[1]} died; "
-    return dead + found
 
 
 def hang_seconds(config: DictConfig) -> float:
@@ -124,26 +105,29 @@ def hang_seconds(config: DictConfig) -> float:
 
 def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFolder) -> int:
     """Run verl in the folder; its exit status, or 1 when its workers failed it."""
-    watch = Watch(hang_seconds(config))
-    with scratch_folder() as place, open(folder.log, "ab") as log:
+    watch, log = Watch(hang_seconds(config)), Log(folder.log)
+    with scratch_folder() as place, open(folder.log, "ab") as file:
         folder.begin()
-        progress = Progress(folder.path, record.read(folder.path)["total_steps"])
+        done = folder.checkpoint()
+        progress = Progress(folder.path, record.read(folder.path)["total_steps"], folder.outcomes, done)
         adopt_orphans()
-        said = f"run folder {folder.path}, {progress.total} steps"
-        print(f"{said}; starting Ray, verl and vLLM (about a minute)", flush=True)
+        on = f", going on from step {done}" if done else ""
+        print(f"run folder {folder.path}, {progress.total} steps{on}; starting Ray, verl and vLLM", flush=True)
         child = subprocess.Popen(
             command(recipe, overrides, folder),
             env=environment(config, folder, progress, place),
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the rest
             preexec_fn=die_with_parent,
         )
         fault, status = "the launcher was stopped", 130
         try:
-            fault = follow(child, progress, watch)
+            fault = follow(child, log, progress, watch)
             status = 1 if fault else child.wait()
+        except OSError as error:
+            fault, status = f"{error.filename or folder.path} cannot be written: {error.strerror}", 1
         finally:
             end_descendants()
             progress.close()
@@ -152,7 +136,8 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
             if status == 0:
                 folder.end("finished", 0, None)
             else:
-                fault = fault or watch.first_death() or f"verl ended with status {status}: {cause_in(folder.log)}"
+                known = log.known() if status != 130 else None
+                fault = known or fault or watch.first_death() or f"verl ended with status {status}: {log.cause()}"
                 folder.end("stopped" if status == 130 else "failed", status, fault)
     if status:
         print(f"error: {fault}; the whole log is {folder.log}", file=sys.stderr)

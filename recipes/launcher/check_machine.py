@@ -15,6 +15,7 @@ from common.commands import UserError
 from recipes.launcher.check_config import check_recipe, check_reward, load_reward, loggers
 from recipes.launcher.check_model import check_chat, check_model
 from recipes.launcher.compose import files, remedy
+from recipes.launcher.run_folder import total_steps
 
 TRACKERS = {"wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio"}  # packages of their own
 
@@ -58,9 +59,11 @@ def check_disk(config: DictConfig) -> None:
     while not place.exists():
         place = place.parent
     weights = sum(file.stat().st_size for file in Path(str(config.actor_rollout_ref.model.path)).glob("*.safetensors"))
-    kept = (config.trainer.max_actor_ckpt_to_keep or 2) + 1
+    trainer = config.trainer
+    # those that are kept, and one from before this launch or in the making; without a limit, all that will be saved
+    kept = trainer.max_actor_ckpt_to_keep or total_steps(config) // max(trainer.save_freq, 1)
     # per parameter: 4 bytes of fp32 weights, 8 of Adam's moments, 2 of the exported model; the file has at least 2
-    needed = (1 << 30) + (weights * 7 * kept if config.trainer.save_freq > 0 else weights)
+    needed = (1 << 30) + (weights * 7 * (kept + 1) if trainer.save_freq > 0 else weights)
     free = shutil.disk_usage(place).free
     if free < needed:
         raise ValueError(

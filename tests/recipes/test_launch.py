@@ -293,6 +293,19 @@ def test_the_launcher_ends_with_the_sentence_of_its_check(world: World, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_paths_that_a_user_gives_count_from_where_he_stands(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def compute_score(*_, **__): return 0\n")
+    (tmp_path / "world").symlink_to(world.data.parent)
+    places = {"DATA_DIR": "world/data", "MODEL_PATH": "world/model", "RUNS_DIR": "runs", "HANG_SECONDS": "soon"}
+    words = ("hardware=cpu", "name=here", "data.val_files=world/data/drg/test_small.parquet")
+    own = ("reward.custom_reward_function.path=mine.py", "~reward.custom_reward_function.reward_kwargs")
+    done = run_process("bash", ROOT / "recipes/launch.sh", RECIPE, *words, *own, cwd=tmp_path, **places)
+    assert_refused(done, "HANG_SECONDS")  # the last thing that is looked at: everything else was found
+    assert "ready to run" in done.stderr and (tmp_path / "runs" / RECIPE / "here").is_dir()
+    missing = run_process("bash", ROOT / "recipes/launch.sh", RECIPE, cwd=tmp_path, **{**places, "DATA_DIR": "no"})
+    assert_refused(missing, str(tmp_path / "no/drg/rl"))
+
+
 def test_a_model_folder_without_tokenizer_is_refused(world: World, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((world.model / name).read_bytes())
