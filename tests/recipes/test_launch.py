@@ -302,7 +302,9 @@ def test_paths_that_a_user_gives_count_from_where_he_stands(world: World, tmp_pa
     done = run_process("bash", ROOT / "recipes/launch.sh", RECIPE, *words, *own, cwd=tmp_path, **places)
     assert_refused(done, "HANG_SECONDS")  # the last thing that is looked at: everything else was found
     assert "ready to run" in done.stderr and (tmp_path / "runs" / RECIPE / "here").is_dir()
-    missing = run_process("bash", ROOT / "recipes/launch.sh", RECIPE, cwd=tmp_path, **{**places, "DATA_DIR": "no"})
+    missing = run_process(
+        "bash", ROOT / "recipes/launch.sh", RECIPE, words[0], cwd=tmp_path, **{**places, "DATA_DIR": "no"}
+    )
     assert_refused(missing, str(tmp_path / "no/drg/rl"))
 
 
