@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pyarrow.parquet import read_table
 
 from benchmarks.proofs import proofs
 from recipes.launcher.compose import compose
+from recipes.launcher.log import STARTS
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.listening import is_known, listening
 
@@ -71,7 +73,7 @@ def still_running(processes: dict[str, psutil.Process]) -> list[str]:
 def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """One run of two steps with steps so large that the second one's weights are other ones; validated and exported."""
     runs = tmp_path_factory.mktemp("runs")
-    loggers = "trainer.logger=[console,file,wandb]"
+    loggers = "trainer.logger=[console,wandb,tensorboard]"  # without the file that metrics.jsonl is made of
     with listening() as heard:
         done = launch(world, runs, "name=two", *LARGE_STEPS, "trainer.test_freq=2", loggers, recipe=BEST, WANDB_MODE="")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,6 +88,24 @@ def test_a_recipe_trains_and_shows_a_line_a_step(run: tuple[subprocess.Completed
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "finished" and record["versions"]["verl"] and len(record["data"]) == 2
     assert "accuracy: strict" in (folder / "config.yaml").read_text()
+
+
+def test_what_comes_before_the_first_step_is_shown_with_seconds(
+    run: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    before = run[0].stdout.partition("step 1/2")[0].splitlines()
+    reached = [re.fullmatch(r" *(\d+) s  (.+)", line) for line in before]
+    seconds = [int(found[1]) for found in reached if found]
+    assert seconds == sorted(seconds) and 0 < seconds[0] < seconds[-1]
+    assert [text for _, text in STARTS] == [found[2] for found in reached if found]
+
+
+def test_a_run_without_the_loggers_file_is_whole_and_tensorboards_files_are_in_its_folder(
+    run: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    assert len(metrics(run[1])) == 2 and json.loads((run[1] / "run.json").read_text())["status"] == "finished"
+    assert list(run[1].glob("tensorboard/**/events.out.tfevents.*"))
+    assert not (ROOT / "tensorboard_log").exists()
 
 
 def test_nothing_of_a_run_listens_beyond_this_machine_but_rays_grpc_which_asks_for_a_token(
@@ -201,7 +221,7 @@ def test_a_faulty_reward_stops_the_run_before_the_policy_is_updated(world: World
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("worker", ["VLLM::EngineCore", "VLLM::Worker", "ray::WorkerDict", "ray::vLLMHttpServer"])
+@pytest.mark.parametrize("worker", ["VLLM::EngineCore", "ray::WorkerDict", "ray::vLLMHttpServer"])
 def test_a_killed_worker_ends_the_run_and_is_named(world: World, tmp_path: Path, worker: str) -> None:
     launcher = start(world, tmp_path)
     processes = wait_for_step(launcher)
@@ -217,11 +237,11 @@ def test_a_killed_worker_ends_the_run_and_is_named(world: World, tmp_path: Path,
 def test_a_hanging_worker_ends_the_run_and_is_named(world: World, tmp_path: Path) -> None:
     launcher = start(world, tmp_path)
     processes = wait_for_step(launcher)
-    processes["VLLM::Worker"].send_signal(signal.SIGSTOP)
+    processes["VLLM::EngineCore"].send_signal(signal.SIGSTOP)
     stopped = time.monotonic()
     _, errors = launcher.communicate(timeout=120)
     assert launcher.returncode == 1 and time.monotonic() - stopped < 60
-    assert "VLLM::Worker" in errors and not still_running(processes)
+    assert "VLLM::EngineCore" in errors and not still_running(processes)
 
 
 @pytest.mark.slow
