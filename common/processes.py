@@ -42,9 +42,9 @@ def alone() -> dict[str, str]:
     return token | no_metrics | {"GLOO_SOCKET_IFNAME": "lo"}
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: int = signal.SIGKILL) -> None:
     """For a child, as it starts: end when the parent is killed, so that nothing outlives the command."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, by)
 
 
 def adopt_orphans() -> None:

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
 from common import record
 from common.commands import UserError, parser, run
-from common.processes import LOOPBACK, adopt_orphans, alone, die_with_parent, end_descendants, scratch_folder
+from common.processes import LOOPBACK, adopt_orphans, alone, end_descendants, scratch_folder
 from recipes.launcher.check_config import asks_judge, loggers
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
 from recipes.launcher.log import Log
@@ -65,7 +66,7 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     key = "ray_kwargs.ray_init._node_ip_address"
     here = is_alone(folder.config) and not OmegaConf.select(folder.config, key)
     return [
-        *(sys.executable, "-m", "verl.trainer.main_ppo"),
+        *(sys.executable, "-m", "common.guard", sys.executable, "-m", "verl.trainer.main_ppo"),
         *("--config-dir", str(RECIPES), "--config-name", recipe_name(recipe)),
         *quoted(overrides),
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
@@ -120,7 +121,6 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
             stdout=file,
             stderr=file,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the rest
-            preexec_fn=die_with_parent,
         )
         fault, status = "the launcher was stopped", 130
         try:
@@ -130,7 +130,8 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
             fault, status = f"{error.filename or folder.path} cannot be written: {error.strerror}", 1
         finally:
             end_descendants()
-            progress.close()
+            with suppress(OSError):  # a full disk is the fault already, or the steps that are missing are
+                progress.close()
             if status == 0 and progress.last < progress.total:  # Ray's driver can end so when its daemons are killed
                 fault, status = f"verl ended after step {progress.last} of {progress.total} and named no error", 1
             if status == 0:

@@ -49,6 +49,31 @@ def test_a_place_that_cannot_be_used_is_a_sentence(monkeypatch: pytest.MonkeyPat
         pass
 
 
+LAUNCHER = """
+import subprocess, sys, time
+orphan = "import os, sys, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(60)"
+child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}])"
+driver = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {child!r}]); time.sleep(60)"
+subprocess.Popen([sys.executable, "-m", "common.guard", sys.executable, "-c", driver], start_new_session=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_guarded_command_started_ends_with_a_launcher_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", LAUNCHER], stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout is not None
+        orphan = psutil.Process(int(launcher.stdout.readline()))  # in a session of its own, its parent long gone
+        guard = orphan.parent()
+        assert guard is not None and "common.guard" in guard.cmdline()
+        launcher.kill()
+        assert psutil.wait_procs([orphan, guard], timeout=15)[1] == []
+
+
+def test_a_guard_ends_as_its_command_does() -> None:
+    for code, status in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)):
+        assert subprocess.run([sys.executable, "-m", "common.guard", sys.executable, "-c", code]).returncode == status
+
+
 HELD = """
 import time
 from common.processes import scratch_folder
