@@ -136,10 +136,12 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
                 fault, status = f"verl ended after step {progress.last} of {progress.total} and named no error", 1
             if status == 0:
                 folder.end("finished", 0, None)
+            elif status == 130:
+                folder.end("stopped", status, fault)
             else:
-                known = log.known() if status != 130 else None
-                fault = known or fault or watch.first_death() or f"verl ended with status {status}: {log.cause()}"
-                folder.end("stopped" if status == 130 else "failed", status, fault)
+                fault = fault or watch.first_death() or f"verl ended with status {status}: {log.cause()}"
+                fault = log.full() or "; ".join(filter(None, (fault, log.crash())))
+                folder.end("failed", status, fault)
     if status:
         print(f"error: {fault}; the whole log is {folder.log}", file=sys.stderr)
     return status

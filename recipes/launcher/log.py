@@ -57,13 +57,14 @@ class Log:
                 dead = f"the worker ray::{actor[1]} died; "
         return dead + found
 
-    def known(self) -> str | None:
-        """What the log says of a cause that a dead worker or an error that follows from it hides."""
-        lines = list(self._lines())
-        if full := next((line for line in lines if FULL.search(line)), None):
-            return f"the disk is full: {full[:300]}; free some and launch again, which resumes the run"
-        said = next((found[0].strip() for line in lines if (found := CRASHED.search(line))), None)
-        return f"a part of Ray died ({said[:300]})" if said else None
+    def full(self) -> str | None:
+        """That the disk is full, which a dead worker and the errors that follow hide."""
+        line = next((line for line in self._lines() if FULL.search(line)), None)
+        return f"the disk is full: {line[:300]}; free some and launch again, which resumes the run" if line else None
+
+    def crash(self) -> str | None:
+        """What Ray says of a daemon that is gone."""
+        return next((found[0].strip() for line in self._lines() if (found := CRASHED.search(line))), None)
 
     def _lines(self) -> Iterator[str]:
         if not self.path.exists():
