@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from common import bars
+
 
 class UserError(Exception):
     """Bad input: its message is one sentence that names the file, row or key and says what to do."""
@@ -24,6 +26,7 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Call main; end with status 0, 2 and a sentence for bad input, 130 after Ctrl-C, 141 when nobody reads on."""
+    bars.calm()
     try:
         main()
     except UserError as error:

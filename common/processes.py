@@ -1,6 +1,7 @@
 """Processes that end with the one that started them, a place for their sockets, and nobody else's ear for their Ray."""
 
 import ctypes
+import fcntl
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import psutil
 
@@ -18,6 +20,8 @@ from common.commands import UserError
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 # The kernel takes 107 characters for the name of a socket, and Ray's are as long as this below its folder.
 SOCKET_ROOM = 107 - len("/mc-12345678/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+
+PREFIX, LOCK = "mc-", ".lock"
 
 LOOPBACK = "127.0.0.2"  # Ray takes 127.0.0.1 for "find out the machine's own address"
 
@@ -38,9 +42,9 @@ def alone() -> dict[str, str]:
     return token | no_metrics | {"GLOO_SOCKET_IFNAME": "lo"}
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: int = signal.SIGKILL) -> None:
     """For a child, as it starts: end when the parent is killed, so that nothing outlives the command."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, by)
 
 
 def adopt_orphans() -> None:
@@ -83,10 +87,22 @@ def scratch_folder() -> Iterator[str]:
     if len(place) > SOCKET_ROOM:
         place = "/tmp"
     try:
-        folder = tempfile.mkdtemp(prefix="mc-", dir=place)
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=place)
     except OSError as error:
         raise UserError(f"the temporary folder {place} cannot be used ({error.strerror}); set TMPDIR") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with open(Path(folder) / f"{LOCK}.made", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as long as this process lives
+        os.rename(lock.name, Path(folder) / LOCK)  # only now do others look at it
+        _clear_left_behind(Path(place))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_left_behind(place: Path) -> None:
+    """Remove the folders of commands that were killed."""
+    for lock in place.glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError), open(lock, "r+") as held:  # somebody else's may not be opened
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)

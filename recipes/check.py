@@ -3,7 +3,7 @@
     python -m recipes.check                                    # every recipe and every row of the papers
     python -m recipes.check drg_sapphire/strict hardware=cpu   # one recipe as it would run: data, model, disk, too
     python -m recipes.check --rows                             # the papers' rows
-    python -m recipes.check --show table1/remove_hard          # the commands that make a row
+    python -m recipes.check --show table1/remove_hard          # the commands that make a row, with these options
 
 The launcher calls it first. A fault is one sentence with file, key and remedy, and the exit status is 2.
 """
@@ -14,8 +14,9 @@ from concurrent.futures import ProcessPoolExecutor
 from common.commands import parser, run
 from common.papers import Row, paper_rows, papers, row_of
 from recipes.launcher.check_config import check_difference, check_recipe
-from recipes.launcher.check_machine import check_environment, check_run, prepare
+from recipes.launcher.check_machine import check_environment, check_run
 from recipes.launcher.compose import compose, recipes, split_launch_options
+from recipes.launcher.laptop import prepare
 from recipes.launcher.paper_check import check_row, check_settings, default_places
 from recipes.launcher.stages import stages
 
@@ -62,7 +63,11 @@ def main(argv: list[str] | None = None) -> None:
         for row in paper_rows().values():
             print(f"{row.id:<42} {row.recipe or row.sft or row.start} {' '.join(row.options)}".rstrip())
     elif given.show:
-        for stage in stages(row_of(given.show)):
+        row, words = row_of(given.show), [given.recipe] if given.recipe else []  # no recipe then: the first override
+        options = split_launch_options([*words, *given.overrides])[1]
+        if row.recipe and options:
+            check_recipe(row.id, compose(row.recipe, [*row.options, *options]))
+        for stage in stages(row, options):
             print(f"# {stage.what}\n{stage.command}")
     elif given.recipe:
         config = compose(given.recipe, split_launch_options(given.overrides)[1])

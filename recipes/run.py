@@ -7,21 +7,21 @@ dies or hangs ends the run with status 1 and a sentence that names it.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
 from common import record
 from common.commands import UserError, parser, run
-from common.processes import LOOPBACK, adopt_orphans, alone, die_with_parent, end_descendants, scratch_folder
-from recipes.launcher.check_config import asks_judge
+from common.processes import LOOPBACK, adopt_orphans, alone, end_descendants, scratch_folder
+from recipes.launcher.check_config import asks_judge, loggers
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
+from recipes.launcher.log import Log
 from recipes.launcher.progress import Progress
 from recipes.launcher.run_folder import RunFolder
 from recipes.launcher.watch import Watch
@@ -34,9 +34,6 @@ QUIET = {  # nothing leaves the machine unless the user says so
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HYDRA_FULL_ERROR": "1",
 }
-NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
-DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
-CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 
 
 def environment(config: DictConfig, folder: RunFolder, progress: Progress, place: str) -> dict[str, str]:
@@ -46,6 +43,7 @@ def environment(config: DictConfig, folder: RunFolder, progress: Progress, place
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(RECIPES.parent), os.environ.get("PYTHONPATH")]))
     env["VERL_FILE_LOGGER_PATH"] = str(progress.fresh.resolve())
     env["WANDB_DIR"] = str(folder.path.resolve())
+    env["TENSORBOARD_DIR"] = str(folder.path.resolve() / "tensorboard")
     env.setdefault("WANDB_RUN_GROUP", folder.recipe)
     env["TMPDIR"] = place  # sockets and scratch files of vLLM and wandb go with the run
     if "RAY_ADDRESS" not in env:
@@ -65,9 +63,10 @@ def is_alone(config: DictConfig) -> bool:
 def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     """verl's own command line for the recipe."""
     about = record.read(folder.path)
-    here = [f"++ray_kwargs.ray_init._node_ip_address='{LOOPBACK}'"] if is_alone(folder.config) else []
+    key = "ray_kwargs.ray_init._node_ip_address"
+    here = is_alone(folder.config) and not OmegaConf.select(folder.config, key)
     return [
-        *(sys.executable, "-m", "verl.trainer.main_ppo"),
+        *(sys.executable, "-m", "common.guard", sys.executable, "-m", "verl.trainer.main_ppo"),
         *("--config-dir", str(RECIPES), "--config-name", recipe_name(recipe)),
         *quoted(overrides),
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
@@ -75,36 +74,22 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
         f"++trainer.v1.medcode.commit='{about['commit']}'",  # for trackers, which log the configuration
         f"++trainer.v1.medcode.data_sha256={list(about['data'].values())}",
-        *here,
+        *([f"++{key}='{LOOPBACK}'"] if here else []),
+        f"trainer.logger={sorted({*loggers(folder.config), 'file'})}",  # metrics.jsonl is made of the file
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
     ]
 
 
-def follow(child: subprocess.Popen, progress: Progress, watch: Watch) -> str | None:
-    """Wait for verl, showing its steps; a sentence when its workers stop working."""
+def follow(child: subprocess.Popen, log: Log, progress: Progress, watch: Watch) -> str | None:
+    """Wait for verl, showing its start and its steps; a sentence when its workers stop working."""
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
+        log.show_start()
         progress.follow()
         if fault := watch.fault():
             return fault
     return None
-
-
-def cause_in(log: Path) -> str:
-    """The last line of the log that names an error, after a worker that the log says died."""
-    found, dead, unexpected = "no error is named in the log", "", False
-    with open(log, errors="replace") as file:
-        for line in file:
-            line = NOISE.sub("", line).strip()
-            if CAUSE.match(line):
-                found = line[:400]
-            if "EngineDeadError" in line:
-                dead = "the worker VLLM::EngineCore died; "
-            unexpected = unexpected or "actor died unexpectedly" in line  # Ray says so, then which
-            if unexpected and not dead and (actor := DEAD_ACTOR.search(line)):
-                dead = f"the worker ray::{actor[1]} died; "
-    return dead + found
 
 
 def hang_seconds(config: DictConfig) -> float:
@@ -121,36 +106,42 @@ def hang_seconds(config: DictConfig) -> float:
 
 def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFolder) -> int:
     """Run verl in the folder; its exit status, or 1 when its workers failed it."""
-    watch = Watch(hang_seconds(config))
-    with scratch_folder() as place, open(folder.log, "ab") as log:
+    watch, log = Watch(hang_seconds(config)), Log(folder.log)
+    with scratch_folder() as place, open(folder.log, "ab") as file:
         folder.begin()
-        progress = Progress(folder.path, record.read(folder.path)["total_steps"])
+        done = folder.checkpoint()
+        progress = Progress(folder.path, record.read(folder.path)["total_steps"], folder.outcomes, done)
         adopt_orphans()
-        said = f"run folder {folder.path}, {progress.total} steps"
-        print(f"{said}; starting Ray, verl and vLLM (about a minute)", flush=True)
+        on = f", going on from step {done}" if done else ""
+        print(f"run folder {folder.path}, {progress.total} steps{on}; starting Ray, verl and vLLM", flush=True)
         child = subprocess.Popen(
             command(recipe, overrides, folder),
             env=environment(config, folder, progress, place),
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the rest
-            preexec_fn=die_with_parent,
         )
         fault, status = "the launcher was stopped", 130
         try:
-            fault = follow(child, progress, watch)
+            fault = follow(child, log, progress, watch)
             status = 1 if fault else child.wait()
+        except OSError as error:
+            fault, status = f"{error.filename or folder.path} cannot be written: {error.strerror}", 1
         finally:
             end_descendants()
-            progress.close()
+            with suppress(OSError):  # a full disk is the fault already, or the steps that are missing are
+                progress.close()
             if status == 0 and progress.last < progress.total:  # Ray's driver can end so when its daemons are killed
                 fault, status = f"verl ended after step {progress.last} of {progress.total} and named no error", 1
             if status == 0:
                 folder.end("finished", 0, None)
+            elif status == 130:
+                folder.end("stopped", status, fault)
             else:
-                fault = fault or watch.first_death() or f"verl ended with status {status}: {cause_in(folder.log)}"
-                folder.end("stopped" if status == 130 else "failed", status, fault)
+                fault = fault or watch.first_death() or f"verl ended with status {status}: {log.cause()}"
+                fault = log.full() or "; ".join(filter(None, (fault, log.crash())))
+                folder.end("failed", status, fault)
     if status:
         print(f"error: {fault}; the whole log is {folder.log}", file=sys.stderr)
     return status

@@ -102,6 +102,8 @@ def trained(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
         TRACES=str(world.mimic / "traces.parquet"),
     )
     assert done.returncode == 0, done.stderr
+    (out / "stderr.txt").write_text(done.stderr)
+    (out / "stdout.txt").write_text(done.stdout)
     return out
 
 

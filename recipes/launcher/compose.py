@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError
+from common.settings import load
 
 RECIPES = Path(__file__).resolve().parent.parent
 OWN = "own"  # the folder of recipes that are no paper's
@@ -41,7 +41,7 @@ def recipe_name(recipe: str) -> str:
     """The recipe as `recipes` calls it, or a sentence with the names that come near."""
     name = recipe.removeprefix("recipes/").removesuffix(".yaml")
     if name not in recipes():
-        raise UserError(f"there is no recipe {recipe!r}{_near(name, recipes())}")
+        raise UserError(f"there is no recipe {recipe!r}{near(name, recipes())}")
     return name
 
 
@@ -62,14 +62,25 @@ def split_launch_options(arguments: Iterable[str]) -> tuple[dict[str, str], list
 
 
 def quoted(overrides: Iterable[str]) -> list[str]:
-    """The overrides as Hydra takes them: a group's choice in quotes, because it would read sft_share=90 as a number."""
-    split = [(override, *override.partition("=")) for override in overrides]
-    return [f"{key}='{value}'" if key in GROUPS else override for override, key, _, value in split]
+    """The overrides as Hydra takes them.
+
+    A group's choice is in quotes, because Hydra would read sft_share=90 as a number; a key has `++`, as Hydra takes
+    `=` for keys of verl's YAML alone and `+` for others alone: check_keys knows better what exists.
+    """
+    return [_as_hydra(*override.partition("=")) for override in overrides]
+
+
+def _as_hydra(key: str, equals: str, value: str) -> str:
+    if key in GROUPS:
+        return f"{key}='{value}'"
+    is_key = "." in key and not key.startswith("~") and not re.search("[@/]", key)  # no choice among verl's files
+    return f"++{key.lstrip('+')}{equals}{value}" if is_key else f"{key}{equals}{value}"
 
 
 def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
     """The composed configuration of a recipe; a faulty override or YAML is a sentence that names it."""
     name, overrides = recipe_name(recipe), list(overrides)
+    _check_files(name)
     lines = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     if HEAD not in takewhile(lambda line: not line or line.startswith("#"), lines):
         raise UserError(f"recipes/{name}.yaml must begin with the line `{HEAD}`, or nobody reads its keys")
@@ -81,14 +92,8 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
             raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
     try:
         config = _compose(name, quoted(overrides))
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"recipes/{name}.yaml, or what it builds on, is no YAML: {' '.join(str(error).split())}"
-        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(name, overrides, error)) from error
-    if "trainer" not in config:
-        raise UserError(f"recipes/{name}.yaml builds on no recipe: begin its `defaults` with one, /drg_sapphire/_base")
     return config
 
 
@@ -96,6 +101,19 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
 def verl_defaults() -> DictConfig:
     """What verl itself composes: every key that it knows, with its default."""
     return _hydra("ppo_trainer", [], verl_config_dir())
+
+
+def files(config: DictConfig, name: str) -> list[str]:
+    """The data files under data.`name`: verl takes one or several."""
+    given = config.data[name]
+    return [given] if isinstance(given, str) else [str(file) for file in given]
+
+
+def remedy(config: DictConfig) -> str:
+    """How to get the data and the model that a recipe reads."""
+    if config.trainer.device == "cpu":
+        return "`make demo` makes one, or set DATA_DIR and MODEL_PATH to yours"
+    return "see the README on how to prepare data and model, or set DATA_DIR and MODEL_PATH"
 
 
 def leaves(config: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -114,16 +132,47 @@ def unresolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts, with the values that its references lead to."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
 def nearest_key(key: str, others: Iterable[str] = ()) -> str:
     """', did you mean …?' for a key that neither verl nor `others` know; nothing when none comes near."""
-    return _near(key, [*(".".join(path) for path, _ in leaves(unresolved(verl_defaults()))), *others])
+    return near(key, [*(".".join(path) for path, _ in leaves(unresolved(verl_defaults()))), *others])
 
 
 def base_of(recipe: str) -> tuple[str, DictConfig]:
     """What a recipe builds on, the first of its `defaults`: its name, and composed."""
-    first = str(OmegaConf.load(RECIPES / f"{recipe}.yaml").defaults[0]).partition("@")[0]
-    path = Path(f"/{recipe}").parent / first  # one that begins with / is none below the recipe's folder
-    return path.name, _composed_once(str(path)[1:])
+    name = _base_name(recipe, str(_written(recipe).defaults[0]))
+    return Path(name).name, _composed_once(name)
+
+
+def _check_files(name: str, above: tuple[str, ...] = ()) -> None:
+    """A recipe and all that it builds on can be read, and lead to verl's own configuration."""
+    file = f"recipes/{name}.yaml"
+    if name in above:
+        raise UserError(f"{file} builds on itself: {' -> '.join([*above[above.index(name) :], name])}")
+    bases = [base for base in _written(name).get("defaults") or [] if isinstance(base, str) and base != "_self_"]
+    if not bases:
+        raise UserError(f"{file} builds on no recipe: begin its `defaults` with one, /drg_sapphire/_base")
+    for base in (_base_name(name, base) for base in bases):
+        if (RECIPES / f"{base}.yaml").is_file():  # verl's own are elsewhere, and Hydra names one that is nowhere
+            _check_files(base, (*above, name))
+
+
+def _base_name(recipe: str, base: str) -> str:
+    path = (
+        Path(f"/{recipe}").parent / base.partition("@")[0]
+    )  # one that begins with / is none below the recipe's folder
+    return str(path)[1:]
+
+
+@cache
+def _written(name: str) -> DictConfig:
+    return load(RECIPES / f"{name}.yaml")
 
 
 @cache
@@ -169,9 +218,11 @@ def _choices(group: str) -> list[str]:
     return sorted(path.stem for path in (RECIPES / group).glob("*.yaml"))
 
 
-def _near(word: str, words: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
-    return f", did you mean {' or '.join(near)}?" if near else f"; see {os.path.relpath(RECIPES)}/README.md"
+def near(word: str, words: Iterable[str], otherwise: str = "") -> str:
+    """', did you mean …?' with the words that come near, or what is said where none does."""
+    found = difflib.get_close_matches(word, list(words), n=3, cutoff=0.6)
+    otherwise = otherwise or f"; see {os.path.relpath(RECIPES)}/README.md"
+    return f", did you mean {' or '.join(found)}?" if found else otherwise
 
 
 def _explain(name: str, overrides: list[str], error: Exception) -> str:

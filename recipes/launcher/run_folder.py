@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
-from recipes.launcher.compose import compose, unresolved
+from recipes.launcher.compose import compose, files, unresolved
 
+TRACKER = "latest_checkpointed_iteration.txt"  # verl's
 HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
 
 
@@ -69,10 +71,27 @@ class RunFolder:
                 "launch on as many as before, or choose another name=…"
             )
         self.mend_tracker()
+        if (newest := self.checkpoint()) and self.config.trainer.resume_mode == "auto":
+            self.prune([newest])  # verl counts only what one launch saved, and keeps its number beside this one
+
+    def checkpoint(self) -> int:
+        """The step of the checkpoint that a launch goes on from; 0 where it starts."""
+        tracker = self.checkpoints / TRACKER
+        said = tracker.read_text().strip() if tracker.exists() else ""
+        return int(said) if said.isdigit() else 0
+
+    def prune(self, kept: Iterable[int] | None = None) -> None:
+        """Remove all checkpoints but these, or but the newest that the recipe keeps."""
+        most = self.config.trainer.max_actor_ckpt_to_keep
+        folders = {int(path.name.rpartition("_")[2]): path for path in self.checkpoints.glob("global_step_*")}
+        if most is None:
+            return
+        for step in folders.keys() - set(kept or sorted(folders)[-most:]):
+            shutil.rmtree(folders[step])
 
     def mend_tracker(self) -> None:
         """Point verl to the newest whole checkpoint when a kill cut off the file that names it (data.pt comes last)."""
-        tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
+        tracker = self.checkpoints / TRACKER
         if not tracker.exists() or tracker.read_text().strip().isdigit():
             return
         whole = [int(file.parent.name.rpartition("_")[2]) for file in self.checkpoints.glob("global_step_*/data.pt")]
@@ -85,7 +104,6 @@ class RunFolder:
         """Write what is run: config.yaml and run.json."""
         with whole_file(self.path / "config.yaml") as file:
             file.write_text(OmegaConf.to_yaml(self.config, resolve=True))
-        data = self.config.data
         record.write(
             self.path,
             recipe=self.recipe,
@@ -95,7 +113,7 @@ class RunFolder:
             **record.made(f"bash recipes/launch.sh {' '.join([self.recipe, *self.overrides])}"),
             hardware=_hardware(self.config),
             devices=self.devices,
-            data={str(file): sha256(file) for file in (data.train_files, data.val_files)},
+            data={file: sha256(file) for name in ("train_files", "val_files") for file in files(self.config, name)},
             model=str(self.config.actor_rollout_ref.model.path),
             total_steps=total_steps(self.config),
             status="running",
@@ -103,6 +121,8 @@ class RunFolder:
 
     def end(self, status: str, exit_status: int, cause: str | None) -> None:
         """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers."""
+        if status == "finished":
+            self.prune()
         exports = sorted(
             self.checkpoints.glob("global_step_*/actor/huggingface"), key=lambda path: path.stat().st_mtime
         )
@@ -116,7 +136,7 @@ def total_steps(config: DictConfig) -> int:
     """Optimiser steps of the whole run: the epochs over the training file, or fewer when that is set."""
     import pyarrow.parquet as pq
 
-    rows = pq.ParquetFile(str(config.data.train_files)).metadata.num_rows
+    rows = sum(pq.ParquetFile(file).metadata.num_rows for file in files(config, "train_files"))
     steps = rows // config.data.train_batch_size * config.trainer.total_epochs
     return min(steps, config.trainer.total_training_steps or steps)
 

@@ -18,9 +18,9 @@ from common import record
 from common.papers import Row, paper_rows, papers
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
+from recipes.launcher.laptop import DEMO
 from recipes.launcher.paper_check import read_settings
 
-DEMO = Path("outputs/demo")
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
 

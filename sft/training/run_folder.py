@@ -12,6 +12,7 @@ from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
 from common.record import command_line
+from sft.training import progress
 from sft.training.settings import Common
 
 ADAPTER = "adapter"
@@ -43,6 +44,7 @@ def train(trainer: Any, out: Path, source: Common, module: str, inputs: list[str
     from transformers.trainer_utils import get_last_checkpoint
 
     made = record.made(command_line(module, None))
+    progress.take_over(trainer)
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.exists() else None)
     if getattr(trainer, "is_fsdp_enabled", False):  # checkpoints stay in shards; the model in the end is one
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -46,3 +47,56 @@ def test_a_place_that_cannot_be_used_is_a_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TMPDIR", "/nonexistent")
     with pytest.raises(UserError, match=r"temporary folder /nonexistent cannot be used .*TMPDIR"), scratch_folder():
         pass
+
+
+LAUNCHER = """
+import subprocess, sys, time
+orphan = "import os, sys, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(60)"
+child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}])"
+driver = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {child!r}]); time.sleep(60)"
+subprocess.Popen([sys.executable, "-m", "common.guard", sys.executable, "-c", driver], start_new_session=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_guarded_command_started_ends_with_a_launcher_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", LAUNCHER], stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout is not None
+        orphan = psutil.Process(int(launcher.stdout.readline()))  # in a session of its own, its parent long gone
+        guard = orphan.parent()
+        assert guard is not None and "common.guard" in guard.cmdline()
+        launcher.kill()
+        assert psutil.wait_procs([orphan, guard], timeout=15)[1] == []
+
+
+def test_a_guard_ends_as_its_command_does() -> None:
+    for code, status in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)):
+        assert subprocess.run([sys.executable, "-m", "common.guard", sys.executable, "-c", code]).returncode == status
+
+
+HELD = """
+import time
+from common.processes import scratch_folder
+with scratch_folder() as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_folder_of_a_killed_command_is_removed_by_the_next_and_that_of_a_living_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as place:
+        monkeypatch.setenv("TMPDIR", place)
+        started = [subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        killed, living = (Path(process.stdout.readline().strip()) for process in started if process.stdout)
+        try:
+            started[0].kill()
+            started[0].wait()
+            assert killed.is_dir()
+            with scratch_folder() as ours:
+                assert not killed.exists() and living.is_dir() and Path(ours).is_dir()
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()

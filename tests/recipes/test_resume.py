@@ -55,6 +55,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(world: World, tmp_path: P
     second = subprocess.run(words, cwd=ROOT, env={**env, "SLURM_RESTART_COUNT": "1"}, capture_output=True, text=True)
     assert second.returncode == 0, second.stdout + second.stderr
     folder = tmp_path / RECIPE / "killed"
+    assert f"going on from step {last // SAVE_EVERY * SAVE_EVERY};" in second.stdout
+    assert len(list((folder / "checkpoints").glob("global_step_*"))) == 2
     shown = [int(line.split()[1].split("/")[0]) for line in second.stdout.splitlines() if line.startswith("step ")]
     assert shown == list(range(last // SAVE_EVERY * SAVE_EVERY + 1, STEPS + 1))  # from the last checkpoint, none twice
 

@@ -57,6 +57,14 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(world: World, tr
     assert not list(trained.glob("checkpoint-*"))
 
 
+def test_what_is_shown_of_a_training_is_a_line_now_and_then(trained: Path) -> None:
+    shown = (trained / "stderr.txt").read_text()
+    steps = [line for line in shown.splitlines() if line.startswith("step ")]
+    assert 2 <= len(steps) <= 4 and steps[0].startswith("step 1/4  loss ") and steps[-1].startswith("step 4/4  loss ")
+    assert "min left" in steps[0] and "min left" not in steps[-1]
+    assert "'loss'" not in shown + (trained / "stdout.txt").read_text() and "\r" not in shown
+
+
 def test_a_finished_run_is_not_overwritten(world: World, trained: Path) -> None:
     again = run_command("sft.train", *TINY, "--model", world.model, "--output_dir", trained, **places(world))
     assert_refused(again, "finished run", "--fresh")

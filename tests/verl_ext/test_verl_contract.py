@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+from recipes.launcher.check_config import KEYS as KNOWN
 from recipes.launcher.compose import leaves, unresolved, verl_defaults
 from tests.conftest import ROOT
 from verl_ext import VERL_VERSION
@@ -42,6 +43,8 @@ SOURCES = [
     ("verl.trainer.ppo.v1.replay_buffer", "time.sleep(self.poll_interval)"),
     ("verl.trainer.ppo.v1.trainer_base", 'self.trainer_mode == "sync"'),
     ("verl.utils.tracking", "VERL_FILE_LOGGER_PATH"),
+    ("verl.utils.tracking", "TENSORBOARD_DIR"),
+    ("verl.trainer.ppo.v1.trainer_base", "ready to fit"),
     ("verl.trainer.ppo.v1.trainer_base", "self.on_step_begin()"),
     ("verl.trainer.ppo.v1.trainer_base", "torch.save(self.train_dataloader.state_dict(), dataloader_local_path)"),
     ("verl.workers.utils.losses", 'metrics["kl_coef"] = config.kl_loss_coef'),
@@ -108,6 +111,15 @@ def test_configuration_key_exists(key: str) -> None:
 @pytest.mark.parametrize(("module", "dataclass", "name"), FIELDS)
 def test_added_key_is_a_field_that_verl_reads(module: str, dataclass: str, name: str) -> None:
     assert name in inspect.signature(getattr(importlib.import_module(module), dataclass)).parameters
+
+
+def test_the_trackers_that_a_recipe_may_name_are_verls() -> None:
+    assert set(KNOWN["loggers"]) == set(importlib.import_module("verl.utils.tracking").Tracking.supported_backend)
+
+
+def test_the_keys_that_have_a_least_value_exist() -> None:
+    known = {".".join(path) for path, _ in leaves(unresolved(verl_defaults()))}
+    assert KNOWN["least"].keys() <= known
 
 
 def test_our_platform_answers_every_question_that_verl_asks() -> None:

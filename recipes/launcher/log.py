@@ -1,0 +1,75 @@
+"""What verl, Ray and vLLM print, read for a person: how far the start is, and why a run ended.
+
+log = Log(path)          # what is there already is of an earlier launch
+log.show_start()         # now and then, until the first step
+log.cause()
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
+DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
+CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
+FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing")
+CRASHED = re.compile(r"[^.:]*\b[Nn]ode (?:has crashed|died)[^.]*")  # what Ray says when one of its daemons is gone
+STARTS = (  # what the log says first, and what it means
+    ("Started a local Ray instance|Connected to Ray cluster", "Ray is up; verl is loaded"),
+    (r"\(TaskRunner\w* pid=", "verl is there; it starts its workers"),
+    (r"\(WorkerDict pid=", "the model is loaded into the trainer"),
+    (r"\(vLLMHttpServer pid=", "the model is there; vLLM starts"),
+    ("ready to fit", "vLLM is up; the first completions are sampled"),
+)
+
+
+class Log:
+    """The log of a run, from this launch on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._from = path, path.stat().st_size if path.exists() else 0
+        self._read, self._began, self._left = self._from, time.monotonic(), list(STARTS)
+
+    def show_start(self) -> None:
+        """Print what has been reached since the last call, with the seconds since the launch."""
+        if not self._left:
+            return
+        with open(self.path, "rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        self._read += len(new)
+        text = new.decode(errors="replace")
+        for reached in [at for at in self._left if re.search(at[0], text)]:
+            del self._left[: self._left.index(reached) + 1]  # what comes before it has been passed, too
+            print(f"{time.monotonic() - self._began:4.0f} s  {reached[1]}", flush=True)
+
+    def cause(self) -> str:
+        """The last line that names an error, after a worker that the log says died."""
+        found, dead, unexpected = "no error is named in the log", "", False
+        for line in self._lines():
+            if CAUSE.match(line):
+                found = line[:400]
+            if "EngineDeadError" in line:
+                dead = "the worker VLLM::EngineCore died; "
+            unexpected = unexpected or "actor died unexpectedly" in line  # Ray says so, then which
+            if unexpected and not dead and (actor := DEAD_ACTOR.search(line)):
+                dead = f"the worker ray::{actor[1]} died; "
+        return dead + found
+
+    def full(self) -> str | None:
+        """That the disk is full, which a dead worker and the errors that follow hide."""
+        line = next((line for line in self._lines() if FULL.search(line)), None)
+        return f"the disk is full: {line[:300]}; free some and launch again, which resumes the run" if line else None
+
+    def crash(self) -> str | None:
+        """What Ray says of a daemon that is gone."""
+        return next((found[0].strip() for line in self._lines() if (found := CRASHED.search(line))), None)
+
+    def _lines(self) -> Iterator[str]:
+        if not self.path.exists():
+            return
+        with open(self.path, errors="replace") as file:
+            file.seek(self._from)
+            for line in file:
+                yield NOISE.sub("", line).strip()

@@ -1,0 +1,63 @@
+"""The log of a run: its start is shown, and what ended it is found behind what merely followed."""
+
+from pathlib import Path
+
+import pytest
+
+from recipes.launcher.log import Log
+
+EARLIER = "RuntimeError: of a launch long ago\nEngineDeadError\n"
+START = """2026-01-01 00:00:00,000 INFO worker.py:2038 -- Started a local Ray instance.
+\x1b[36m(TaskRunnerV1 pid=1)\x1b[0m {'actor_rollout_ref': {}}
+\x1b[36m(WorkerDict pid=2)\x1b[0m Monkey patch
+\x1b[36m(vLLMHttpServer pid=3)\x1b[0m ['serve']
+"""
+
+
+def log(tmp_path: Path, text: str) -> Log:
+    path = tmp_path / "log.txt"
+    path.write_text(EARLIER)
+    found = Log(path)
+    with open(path, "a") as file:
+        file.write(text)
+    return found
+
+
+def test_the_start_is_shown_once_with_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = log(tmp_path, START)
+    seen.show_start()
+    seen.show_start()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(line.split()[1] == "s" and line.split()[0].isdigit() for line in lines)
+    assert "Ray is up" in lines[0] and "vLLM starts" in lines[3]
+    with open(seen.path, "a") as file:
+        file.write("(TaskRunnerV1 pid=1) all initialize finished, ready to fit\n")
+    seen.show_start()
+    assert "vLLM is up" in capsys.readouterr().out
+
+
+FULL = (
+    "(WorkerDict pid=2) OSError: [Errno 28] No space left on device: 'x/model.pt'",
+    "(WorkerDict pid=2) safetensors_rust.SafetensorError: I/O error: No space left on device (os error 28)",
+    "(WorkerDict pid=2) RuntimeError: [enforce fail] PytorchStreamWriter failed writing file data/0: file write failed",
+)
+
+
+@pytest.mark.parametrize("line", FULL)
+def test_a_full_disk_is_called_so_whatever_fails_after_it(tmp_path: Path, line: str) -> None:
+    seen = log(
+        tmp_path, f"{line}\nray.exceptions.ActorDiedError: The actor died unexpectedly\nclass_name: WorkerDict\n"
+    )
+    said = seen.full() or ""
+    assert said.startswith("the disk is full") and line.partition(") ")[2][:40] in said
+
+
+def test_a_daemon_of_ray_that_crashed_is_named(tmp_path: Path) -> None:
+    seen = log(tmp_path, "(raylet) The leased worker has unrecoverable failure. Owner's node has crashed.\n")
+    assert seen.crash() == "Owner's node has crashed" and seen.full() is None
+
+
+def test_an_earlier_launch_is_no_cause(tmp_path: Path) -> None:
+    assert log(tmp_path, "all is well\n").cause() == "no error is named in the log"
+    seen = log(tmp_path, "ValueError: of this one\n")
+    assert seen.cause() == "ValueError: of this one" and seen.full() is None and seen.crash() is None
