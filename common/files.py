@@ -18,7 +18,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
         made = Path(beside) / path.name
-        with naming(path, made):
+        with _naming(path, made):
             yield made
             os.replace(made, path)
 
@@ -29,24 +29,28 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as beside:
-        made = Path(beside) / path.name
+        made, before = Path(beside) / path.name, Path(beside) / "before"
         made.mkdir()  # by the umask, which the folder around it has not
-        with naming(path, made):
+        with _naming(path, made):
             yield made
-            if path.exists():
-                os.replace(path, Path(beside) / "before")
-            os.replace(made, path)
+            try:
+                if path.exists():
+                    os.replace(path, before)
+                os.replace(made, path)
+            finally:
+                if before.exists() and not path.exists():
+                    os.replace(before, path)
 
 
 @contextmanager
-def naming(path: Path, made: Path | None = None) -> Iterator[None]:
+def _naming(path: Path, made: Path) -> Iterator[None]:
     """Name the file in an error that names none, such as a full disk's, and by its own name one that is at `made`."""
     try:
         yield
     except OSError as error:
         if error.errno in NO_PLACE:
-            named = Path(error.filename or path)
-            error.filename = str(path / named.relative_to(made) if made and named.is_relative_to(made) else named)
+            named = Path(error.filename or made)
+            error.filename = str(path / named.relative_to(made) if named.is_relative_to(made) else named)
         raise
 
 

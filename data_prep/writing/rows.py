@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from common.files import naming
 from data_prep import parquet, prompts
 from data_prep.writing import budget
 
@@ -94,8 +93,7 @@ def write_files(folder: Path, builder: Builder, files: Mapping[str, np.ndarray])
     def write(name: str) -> str:
         split = next((split for split in ("test", "val") if name.startswith(split)), "train")
         groups = (files[name][start : start + ROW_GROUP] for start in range(0, len(files[name]), ROW_GROUP))
-        with naming(file := folder / f"{name}.parquet"):
-            parquet.write_parts((builder.table(split, rows) for rows in groups), file, builder.want)
+        parquet.write_parts((builder.table(split, rows) for rows in groups), folder / f"{name}.parquet", builder.want)
         return name
 
     everything = sum(map(len, files.values()))

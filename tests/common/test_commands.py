@@ -50,6 +50,8 @@ def test_a_block_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), whole_folder(folder) as made:
         (made / "part").write_text("half")
         raise RuntimeError
+    with pytest.raises(FileNotFoundError), whole_folder(folder) as made:
+        made.rmdir()  # so that it cannot take the place of what is there
     assert file.read_text() == "before" and (folder / "part").read_text() == "before"
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
