@@ -29,7 +29,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as beside:
-        made, before = Path(beside) / path.name, Path(beside) / "before"
+        made, before = Path(beside) / path.name, Path(beside) / f"{path.name}.old"
         made.mkdir()  # by the umask, which the folder around it has not
         with _naming(path, made):
             yield made
