@@ -17,11 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
-
 
 class UserError(Exception):
     """Bad input: its message is one sentence that names the file, row or key and says what to do."""
+
+
+# what a full disk and missing rights say, which need another place
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
