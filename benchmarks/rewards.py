@@ -37,7 +37,7 @@ _UNITS = (
     *("\n", " ", "\t\n", "<", "</", "a", ".", "&", ",", "W ", "WITH MCC ", "with ", "DRG ", "AAAAA ", "\u00e9", "I10"),
     *("<think>", "</think>", "<answer>", "</answer>", "<answer></answer>", "<ANSWER>", "<think></think>", "\n<think>"),
     *("<diagnosis>", "\n<diagnosis>", "<diagnosis>I10</diagnosis>", "\n<diagnosis>I10</diagnosis>"),
-    *("</diagnosis>", "<>", "<t>", "< >", "</think", ">"),
+    *("WITH/MCC/", "DRG/", "DRG-10", "</diagnosis>", "<>", "<t>", "< >", "</think", ">"),
     *("\n<think>a</think>\n<diagnosis>I10</diagnosis>", "CHRONIC OBSTRUCTIVE PULMONARY DISEASE WITH ", "470 "),
 )
 

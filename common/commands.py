@@ -24,6 +24,10 @@ class UserError(Exception):
     """Bad input: its message is one sentence that names the file, row or key and says what to do."""
 
 
+# what a full disk and missing rights say, which need another place
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Call main; end with status 0, 2 and a sentence for bad input, 130 after Ctrl-C, 141 when nobody reads on."""
     bars.calm()
@@ -38,9 +42,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)  # as other programs end then: what the command was for is not done
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in NO_PLACE:
             raise
-        fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}; free or change the place")
+        what = f"{error.filename or 'a file'} cannot be written or read"
+        fail(f"{what}: {os.strerror(error.errno)}; free or change the place")
     sys.exit(0)
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from common.commands import NO_PLACE
 
 
 @contextmanager
@@ -17,8 +18,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
         made = Path(beside) / path.name
-        yield made
-        os.replace(made, path)
+        with _naming(path, made):
+            yield made
+            os.replace(made, path)
 
 
 @contextmanager
@@ -26,17 +28,30 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """The same for a folder: what stood at `path` is replaced when the block ends well, and kept otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    made.chmod(0o755)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True) as beside:
+        made, before = Path(beside) / path.name, Path(beside) / f"{path.name}.old"
+        made.mkdir()  # by the umask, which the folder around it has not
+        with _naming(path, made):
+            yield made
+            try:
+                if path.exists():
+                    os.replace(path, before)
+                os.replace(made, path)
+            finally:
+                if before.exists() and not path.exists():
+                    os.replace(before, path)
+
+
+@contextmanager
+def _naming(path: Path, made: Path) -> Iterator[None]:
+    """Name the file in an error that names none, such as a full disk's, and by its own name one that is at `made`."""
     try:
-        yield made
-        aside = made.with_name(made.name + ".old")
-        if path.exists():
-            os.replace(path, aside)
-        os.replace(made, path)
-        shutil.rmtree(aside, ignore_errors=True)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.errno in NO_PLACE:
+            named = Path(error.filename or made)
+            error.filename = str(path / named.relative_to(made) if named.is_relative_to(made) else named)
+        raise
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -6,6 +6,7 @@ for batch in mimic.notes(note, ("hadm_id", "text")): ...
 
 import csv as text_csv
 import gzip
+import io
 import re
 import zlib
 from collections import deque
@@ -97,6 +98,21 @@ def batches(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, Non
     return _shown(path, _blocks(path, columns))
 
 
+class _Counted(io.RawIOBase):
+    """A stream that counts the quotes that are read from it."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self.stream, self.quotes = stream, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.quotes += data.count(b'"')
+        return data
+
+
 Block = tuple[pa.RecordBatch, int]  # some rows, and how many bytes of the file are read by then
 
 
@@ -108,11 +124,14 @@ def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
     raw = pa.OSFile(str(path))
     try:
         with (
-            pa.CompressedInputStream(raw, "gzip") as stream,
+            _Counted(pa.CompressedInputStream(raw, "gzip")) as stream,
             csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
         ):
             for batch in reader:
                 yield batch, raw.tell()
+            # one that is not closed takes all that follows for its value, and nothing else tells
+            if stream.quotes % 2 and (why := fault(path, columns)):
+                raise UserError(why)
     except (pa.ArrowInvalid, OSError) as error:
         # the reader's own message can hold the text of a note, and knows no row
         raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
@@ -152,6 +171,8 @@ def check_columns(path: Path, columns: Sequence[str]) -> None:
             found = next(text_csv.reader(file), [])
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
+    if twice := next((column for column in columns if found.count(column) > 1), None):
+        raise UserError(f"{path}, line 1: the column {twice} is there twice; remove or rename one")
     if missing := next((column for column in columns if column not in found), None):
         capitals = missing.upper() in found
         raise UserError(
@@ -163,12 +184,13 @@ def check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def fault(path: Path, columns: Sequence[str]) -> str:
     """The first row that cannot be read and what to do, without a word of it; "" if a slow reading finds nothing."""
-    row = 0
+    row, line = 0, 1
     text_csv.field_size_limit(1 << 30)
     try:
         with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = text_csv.reader(file)
+            rows = text_csv.reader(file, strict=True)
             header = next(rows)
+            line = rows.line_num + 1
             for row, values in enumerate(rows, 1):
                 if len(values) != len(header):
                     return f"{path}, row {row}: {len(values)} values for {len(header)} columns; {AGAIN}"
@@ -177,8 +199,9 @@ def fault(path: Path, columns: Sequence[str]) -> str:
                         return f"{path}, row {row}: the {name} has bytes that are not UTF-8; {AGAIN}"
                     if name in columns and name in INTEGERS and value and not re.fullmatch(r"[+-]?\d{1,18}", value):
                         return f"{path}, row {row}: the {name} is no whole number; {AGAIN}"
+                line = rows.line_num + 1
     except (OSError, EOFError, zlib.error):
         return f"{path} is damaged or cut short after row {row}; {AGAIN}"
-    except text_csv.Error as error:
-        return f"{path}, row {row + 1}: {error}; {AGAIN}"
+    except text_csv.Error:  # all that the strict reader refuses
+        return f"{path}, line {line}: row {row + 1}, which begins there, opens a quote and does not close it; {AGAIN}"
     return ""

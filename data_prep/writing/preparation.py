@@ -14,6 +14,7 @@ from common.files import whole_folder
 from common.record import command_line
 from data_prep import parquet, prompts
 from data_prep.cohort import splits
+from data_prep.prompts import control_tokens
 from data_prep.writing import budget, manifest, rows
 
 
@@ -85,7 +86,10 @@ def written(
 ) -> Iterator[Path]:
     """OUT with the parquet files; what else belongs into it is written in the block, and the manifest comes last."""
     prompt, fit, kept = loaded
-    builder = rows.Builder(source, prompt, cases, budget.fitted(cases.texts, prompt, fit), want)
+    texts, count = control_tokens.broken(cases.texts, fit and fit.tokenizer)
+    cases, kept.facts["control_tokens"] = cases._replace(texts=texts), count
+    kept.say(f"{count} control tokens of chat templates in the notes are broken up by a blank" if count else "")
+    builder = rows.Builder(source, prompt, cases, budget.fitted(texts, prompt, fit), want)
     with whole_folder(out) as folder:
         rows.write_files(folder, builder, files)
         for name, chosen in files.items():

@@ -5,7 +5,8 @@
 
 The paper speaks of a DRG code within the first 50 tokens of the reasoning. Here that is, within its first 50
 white-space-separated words: a title that carries a CC/MCC status, in any case; a title without one, in capitals (in
-lower case "chest pain" is a symptom); or this completion's own answer directly after "DRG", "answer" or "code".
+lower case "chest pain" is a symptom); a DRG's number, in its three digits, directly after "DRG"; or this completion's
+own answer directly after "DRG", "answer" or "code". Tags and whatever is neither letter nor digit read as blanks.
 """
 
 import re
@@ -14,9 +15,13 @@ from reward_fns.drg import ms_drg
 
 WORDS = 50
 
-_SPACE = dict.fromkeys(map(ord, "*\"'()[]{}:;!?,_#|~`\u2013\u2014\u2018\u2019\u201c\u201d"), " ")
+_MOST = 4_000  # characters of so many words that are looked at, so that no completion takes long
+_TAG = re.compile("<[^<>]*>")
+_WORD = re.compile(r"\bW/O\b|[^\W_]+")
+_NUMBER = re.compile(r"DRGS?[^A-Z0-9]*([0-9]{3})(?![0-9%]|\.[0-9])")
+_NUMBERS = frozenset(drg.number for drg in ms_drg.DRGS)
 # Two cheap tests that every reasoning with a title passes: a status phrase, and (without one) five capitals in a row.
-_STATUS = re.compile("W(?:ITH(?:OUT)?|/O)?[^A-Z0-9]+(?:CC/)?M?CC")
+_STATUS = re.compile("W(?:ITH(?:OUT)?|/O)?[^A-Z0-9]+M?CC")
 _CAPITALS = bytes(65 if 65 <= byte <= 90 else 32 for byte in range(256))  # every capital to "A", the rest to " "
 _END = ""  # the key that marks the end of a title in the trees below; never a word
 
@@ -25,8 +30,7 @@ Tree = dict[str, "Tree"]
 
 def _words(text: str) -> list[str]:
     """The words of a text without the marks around them, with W, W/O, & and misspellings as titles write them."""
-    words = [word.strip(".-") for word in text.replace("&", " AND ").translate(_SPACE).split()]
-    return [ms_drg.CORRECT.get(word, word) for word in words if word]
+    return [ms_drg.CORRECT.get(word, word) for word in _WORD.findall(text.replace("&", " AND "))]
 
 
 def _tree(titles: list[str]) -> Tree:
@@ -60,10 +64,16 @@ def is_answer_first(reasoning: str, answer: str) -> bool:
     """Whether the first 50 words of the reasoning name a DRG."""
     parts = reasoning.split(None, WORDS)
     head = reasoning[: -len(parts[WORDS])] if len(parts) > WORDS else reasoning
+    if len(head) > _MOST:
+        head = " ".join(parts[:WORDS])[:_MOST]
+    if "<" in head and ">" in head:
+        head = _TAG.sub(" ", head)
     capitals = head.upper()
     if "CC" in capitals and _STATUS.search(capitals) and _names(_words(capitals), _WITH_STATUS):
         return True
     if b"AAAAA" in head.encode("ascii", "replace").translate(_CAPITALS) and _names(_words(head), _WITHOUT_STATUS):
+        return True
+    if "DRG" in capitals and not _NUMBERS.isdisjoint(_NUMBER.findall(capitals)):
         return True
     found = ms_drg.find(answer)
     if found is not None and found.status != ms_drg.NO_STATUS:

@@ -23,7 +23,12 @@ LONGEST = {"note": 40_000, "reasoning": 20_000, "guideline": 24_000, "symptoms":
 
 _BREAK = "====="
 _CONTROL = re.compile(r"<(?=[|/!<\uff5c]|[A-Za-z_])|(?<=[|\uff5c])>|\[(?=/?[A-Z_]{3,}\])")
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# Unicode's control, format and surrogate characters, separators of lines, and what it calls default ignorable.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 class Prompt(NamedTuple):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from common.commands import UserError, existing
 from data_prep import prompts
+from data_prep.prompts import control_tokens
 from reward_fns.task import Task
 
 FOLDER = Path(prompts.__file__).parent
@@ -40,7 +41,7 @@ def chat(task: Task, style: str, prompt: Chat, gold: str, facts: str = "") -> Ch
         "{style}": text(f"{task.key}_{style}", task.prompts),
         "{facts}": facts,
         "{gold}": gold,
-        "{case}": case(prompt),
+        "{case}": control_tokens.plain(case(prompt)),
     }
     request = text(task.key, task.prompts)
     for slot, value in slots.items():  # the case last: nothing in it is taken for a slot

@@ -10,6 +10,7 @@ import pytest
 
 from common.commands import UserError, run
 from common.files import whole_file, whole_folder
+from tests.conftest import ROOT, World, assert_refused
 
 
 def outcome(error: BaseException | None, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -49,6 +50,8 @@ def test_a_block_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), whole_folder(folder) as made:
         (made / "part").write_text("half")
         raise RuntimeError
+    with pytest.raises(FileNotFoundError), whole_folder(folder) as made:
+        made.rmdir()  # so that it cannot take the place of what is there
     assert file.read_text() == "before" and (folder / "part").read_text() == "before"
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
@@ -65,6 +68,20 @@ def test_a_block_that_ends_well_replaces_it(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "file").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_and_folders_have_the_rights_that_the_umask_leaves(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole_folder(tmp_path / "folder") as made:
+            (made / "part").write_text("after")
+        with whole_file(tmp_path / "file") as made:
+            made.write_text("after")
+    finally:
+        os.umask(before)
+    rights = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("folder", "folder/part", "file")}
+    assert rights == {"folder": 0o777 & ~umask, "folder/part": 0o666 & ~umask, "file": 0o666 & ~umask}
+
+
 def test_a_full_disk_is_a_sentence_and_leaves_no_file(tmp_path: Path) -> None:
     code = (
         "import sys; from common.commands import run; from common.files import whole_file\n"
@@ -74,5 +91,15 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_file(tmp_path: Path) -> None:
         "run(main)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True)
-    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert_refused(done, f"{tmp_path / 'out'} cannot be written", "No space left on device")
     assert not os.listdir(tmp_path)
+
+
+def test_a_file_for_which_there_is_no_room_is_named_and_nothing_is_left(world: World, tmp_path: Path) -> None:
+    source = ["--hosp", world.mimic / "hosp", "--note", world.mimic / "note", "--out", tmp_path / "data"]
+    words = ["-m", "data_prep.drg", *map(str, source)]
+    room = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    code = f"{room}os.execv(sys.executable, [sys.executable, *{words!r}])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert_refused(done, f"error: {tmp_path / 'data' / 'drg'}/", ".parquet cannot be written", "File too large")
+    assert not list((tmp_path / "data").iterdir())

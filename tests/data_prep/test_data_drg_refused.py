@@ -8,12 +8,15 @@ import pytest
 
 from common.commands import UserError
 from data_prep import prompts
+from data_prep.cohort import mimic
 from data_prep.writing import budget
 from tests.conftest import World, assert_refused, run_command
 from tests.support.drg_folders import copied
 
 COLUMNS = b"note_id,subject_id,hadm_id,note_type,text\n"
 GOOD = b'x,1,2,DS,"One\nline ""more"""\n'
+DRGS = b"subject_id,hadm_id,drg_type,drg_code,description\n"
+MANY = b"1,2,HCFA,313,CHEST PAIN\n" * 100_000
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,15 @@ GOOD = b'x,1,2,DS,"One\nline ""more"""\n'
         ("note/discharge.csv.gz", COLUMNS + GOOD * 3 + b"x,1,3,DS,secret \xff\xfe\n", ["row 4", "text", "UTF-8"]),
         ("note/discharge.csv.gz", COLUMNS + GOOD + b"x,1,secret,DS,y\n", ["row 2", "hadm_id", "whole number"]),
         ("note/discharge.csv.gz", COLUMNS + GOOD + b"x,1,secret\n", ["row 2", "3 values for 5 columns"]),
+        ("hosp/drgcodes.csv.gz", b"hadm_id,hadm_id,drg_type,drg_code,description\n", ["line 1", "hadm_id", "twice"]),
+        ("hosp/drgcodes.csv.gz", DRGS + MANY[:24] + b'1,2,HCFA,313,"secret\n' + MANY, ["line 3", "quote"]),
+        ("hosp/drgcodes.csv.gz", DRGS + b'1,2,HCFA,313,"secret\n' + MANY + b'1,2,HCFA,313,"x"\n' + MANY,
+         ["line 2", "quote"]),
+        ("hosp/drgcodes.csv.gz", DRGS.replace(b"description", b"description,last") +
+         (b'1,2,HCFA,313,"x, y",z\n' * 3 + b'1,2,HCFA,313,x,"secret\n') + MANY, ["line 5", "quote"]),
+        ("note/discharge.csv.gz", COLUMNS + b'x,1,2,DS,"secret\n' + GOOD * 9, ["line 2", "quote"]),
+        ("note/discharge.csv.gz", COLUMNS + GOOD * 2 + b'x,1,2,DS,"secret\n' + b"more\n" * 2_000_000,
+         ["line 6", "quote"]),
         ("note/discharge.csv.gz", COLUMNS + GOOD, ["no case is left", "discharge"]),
         ("note/discharge.csv.gz", COLUMNS, ["no case is left"]),
     ],
@@ -37,14 +49,24 @@ GOOD = b'x,1,2,DS,"One\nline ""more"""\n'
 def test_a_faulty_file_is_named_with_row_and_remedy_and_without_its_text(
     world: World, tmp_path: Path, file: str, content: bytes | None, said: list[str]
 ) -> None:
-    mimic = copied(world, tmp_path)
-    (mimic / file).unlink()
+    place = copied(world, tmp_path)
+    (place / file).unlink()
     if content is not None:
-        (mimic / file).write_bytes(gzip.compress(content))
-    done = run_command("data_prep.drg", "--hosp", mimic / "hosp", "--note", mimic / "note", "--out", tmp_path / "out")
+        (place / file).write_bytes(gzip.compress(content))
+    done = run_command("data_prep.drg", "--hosp", place / "hosp", "--note", place / "note", "--out", tmp_path / "out")
     assert_refused(done, *(said[:-1] if said[-1] == "discharge" else said))
     assert "secret" not in done.stdout + done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_quote_in_the_middle_of_a_value_is_a_letter(world: World, tmp_path: Path) -> None:
+    hosp = copied(world, tmp_path) / "hosp/drgcodes.csv.gz"
+    lines = gzip.decompress(hosp.read_bytes()).splitlines(keepends=True)
+    columns = lines[0].decode().strip().split(",")
+    values = [{"drg_type": "APR", "description": 'NAIL OF 5" OR MORE'}.get(name, "1") for name in columns]
+    hosp.write_bytes(gzip.compress(b"".join([*lines, ",".join(values).encode(), b"\n"])))
+    whole = mimic.table(hosp.parent, "drgcodes", ("hadm_id", "description"))
+    assert whole.num_rows == len(lines) and whole["description"][-1].as_py() == 'NAIL OF 5" OR MORE'
 
 
 @pytest.mark.parametrize("lost", [1, 8, 5000])

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from common import llm_server
 from reward_fns.icd import icd10, tabular
+from reward_fns.judge.prompt import harmless
 from tests.support.judge_scenarios import ATTACKS, NOTE, run, score, write
 from tests.support.judge_server import Server
 
@@ -128,3 +131,15 @@ def test_an_attack_stays_between_its_marks_and_reaches_no_chat_template(attack):
         assert user.endswith(":") and user.count("The admission note:") == 1
 
     run(scenario)
+
+
+def test_no_character_that_nobody_sees_is_shown():
+    # Unicode's categories, and its default ignorable characters of other categories: joiners, fillers and selectors
+    unseen = [*map(chr, (0xAD, 0x34F, 0x61C, 0x115F, 0x17B4, 0x180B, 0x180E, 0x180F, 0x2065, 0x3164, 0xFE0F, 0xFFA0))]
+    unseen += map(chr, (0xFFF0, 0xE0000, 0xE0041, 0xE007F, 0xE0100, 0xE0FFF))
+    every = map(chr, range(sys.maxunicode + 1))
+    unseen += (each for each in every if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    assert [hex(ord(each)) for each in unseen if each not in "\t\n" and harmless(f"a{each}b") != "ab"] == []
+    assert "im_start|>" not in harmless("".join(f"{each}\u00ad" for each in "<|im_start|>"))
+    seen = "Größe 12 µg/dl, 37 °C, naïve, Ελλάδα, 日本, עברית, é, e\u0301\t\n"
+    assert harmless(seen) == seen
