@@ -113,7 +113,7 @@ def read_map(path: Path | None) -> dict[str, str]:
             if not {RAW, TARGET} <= set(rows.fieldnames or ()):
                 raise UserError(f"{path} lacks the columns {RAW} and {TARGET}; name them in its first line")
             for row in rows:
-                raw, target = normalise((row[RAW] or "").strip()), (row[TARGET] or "").strip()
+                raw, target = normalise((row[RAW] or "").strip()), (row[TARGET] or "").strip().removeprefix("NaN")
                 where = f"{path}, line {rows.line_num}"
                 if target and ms_drg.find(target) is None:
                     near = ms_drg.nearest(target, 1)
