@@ -3,13 +3,16 @@
     admission.note(text, "fixed")   # the admission note; None without complaint, illness and history
     admission.find(text, "fixed")   # its eight sections, "" where one is missing
 
-`published` finds a section wherever its name and a colon stand and ends it at the first blank line that some words and
-a colon follow: an inner paragraph such as "In the ED, initial vitals were:" cuts it, an exam at discharge after a
-single line break stays in it, and a last section, which nothing ends, is lost.
+`published` is what the builder behind the published notes makes: a section begins wherever its name and a colon first
+stand, has one character at least, and ends at the first blank line after which a colon comes before any digit, period,
+bracket, bar or backslash, be it lines below. So an inner paragraph such as "In the ED, initial vitals were:" cuts it, an
+exam at discharge after a single line break stays in it, an empty section swallows the next one, one that begins with
+"[]" is emptied, and a last one, which nothing ends, is lost. The fourth title says MEDICATION.
 
-`fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start. What
-stands under any other of them is dropped, and so is an exam at discharge. From the results on, where summaries have
-nothing else of the admission, only the medications on admission are taken.
+`fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start, and the
+social history also at a "Family History:" within it. What stands under any other of them is dropped, and so is an exam
+at discharge. From the results on, where summaries have nothing else of the admission, only the medications on admission
+are taken.
 """
 
 import re
@@ -40,8 +43,9 @@ DISCHARGE_EXAM = re.compile(
     rf"|(?:discharge|d/?c)\s+(?:day\s+)?{_THING}|(?:discharge|d/?c)(?:[^\w\n.,;]|[_\d])*(?:[:=]|$))",
     re.I | re.M,
 )
-# Where a published section ends: a blank line, then a heading, which has no digit, period, bracket or bar.
-PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.()|\\\d][^\n:.()|\\\d]*+:")
+BLANK_LINE, COLON_OR_NONE = re.compile(r"\n[^\S\n]*+\n"), re.compile(r"[:.()|\\\d]")
+PARAGRAPH = re.compile("(___\n)Family History:", re.I)  # the published builder puts a blank line before this heading
+FAMILY = re.compile("Family History:", re.I)
 
 
 def _headings() -> dict[str, str]:
@@ -74,6 +78,8 @@ def _any_of(names: Iterable[str]) -> str:
 HEADINGS = _headings()
 HEADING = re.compile(rf"\n[^\S\n]*+{_any_of(HEADINGS)}[^\S\n]*+(?::|(?=\n)|\Z)")
 _UPPER = [section.upper() for section in SECTIONS]
+_PUBLISHED = [title.replace("MEDICATIONS", "MEDICATION") for title in _UPPER]
+_NAMES = [re.compile(f"{section}:", re.I) for section in SECTIONS]
 
 
 def find(text: str, mode: str) -> list[str]:
@@ -86,17 +92,39 @@ def note(text: str, mode: str) -> str | None:
     sections = _published(text) if mode == "published" else _fixed(text)
     if not any(sections[:NEEDED]):
         return None
-    titled = [f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)]
-    return "\n\n".join(titled) if mode == "published" else unwrapped(*titled)
+    if mode == "published":
+        return "\n\n".join(f"{name}: {said}" for name, said in zip(_PUBLISHED, sections, strict=True))
+    return unwrapped(*(f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)))
 
 
 def _published(text: str) -> list[str]:
+    text = PARAGRAPH.sub(r"\1\nFamily History:", text)
+    lower = text.lower() if text.isascii() else ""  # to look a word up in any case takes long
     found = []
-    for section in SECTIONS:
-        start = re.search(f"{section}:", text, re.I)
-        end = PUBLISHED_END.search(text, start.end()) if start else None
-        found.append(text[start.end() : end.start()].replace("\n", " ").strip() if start and end else "")
+    for section, name in zip(SECTIONS, _NAMES, strict=True):
+        if lower:
+            start = lower.find(f"{section}:") + len(section) + 1
+        else:
+            start = match.end() if (match := name.search(text)) else len(section)
+        end = _published_end(text, start) if start > len(section) else -1
+        said = text[start:end].replace("\n", " ").strip() if end >= 0 else ""
+        found.append("" if said.startswith("[]") else said)
     return found
+
+
+def _published_end(text: str, start: int) -> int:
+    """Where a section that begins here ends, or -1; its first character and that of a heading may be any."""
+    at = start + 1
+    while blank := BLANK_LINE.search(text, at):
+        begin = blank.end()
+        first = COLON_OR_NONE.match(text, begin)
+        after = first if first and first[0] != ":" else COLON_OR_NONE.search(text, begin + 1)
+        if after is None:
+            return -1
+        if after[0] == ":":
+            return blank.start()
+        at = after.start()  # nor can a blank line before it end the section
+    return -1
 
 
 def _fixed(text: str) -> list[str]:
@@ -116,6 +144,10 @@ def _fixed(text: str) -> list[str]:
             break
     if inside in SPELLINGS:
         found[inside] = start, len(text)
+    begin, end = found.get("social history", (0, 0))
+    if family := FAMILY.search(text, begin, end):  # in the same paragraph
+        found["social history"] = begin, family.start()
+        found.setdefault("family history", (family.end(), end))
     return [_known_at_admission(name, text, *found[name]).strip() if name in found else "" for name in SECTIONS]
 
 
