@@ -90,8 +90,8 @@ def parse(argv: list[str] | None) -> Namespace:
     )  # fmt: skip
     p.add_argument(
         "--sections", choices=sections.RULES,
-        help="where a hospital course ends: at the first heading after it (fixed; default), or as the authors' program "
-        "has it (published; default and the only choice with --split published); lenient is fixed and also finds courses "
+        help="where a hospital course ends: at the first heading after it (fixed, the default), or where the authors' "
+        "program ends it (published, the only choice with --split published); lenient is fixed and also finds courses "
         "under headings in other spellings",
     )  # fmt: skip
     p.add_argument(

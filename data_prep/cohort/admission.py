@@ -5,8 +5,8 @@
 
 `published` is what the builder behind the published notes makes: a section begins wherever its name and a colon first
 stand, has one character at least, and ends at the first blank line after which a colon comes before any digit, period,
-bracket, bar or backslash, be it lines below. So an inner paragraph such as "In the ED, initial vitals were:" cuts it, an
-exam at discharge after a single line break stays in it, an empty section swallows the next one, one that begins with
+bracket, bar or backslash, be it lines below. So an inner paragraph such as "In the ED, initial vitals were:" cuts it,
+an exam at discharge after a single line break stays in it, an empty section swallows the next one, one that begins with
 "[]" is emptied, and a last one, which nothing ends, is lost. The fourth title says MEDICATION.
 
 `fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start, and the

@@ -56,9 +56,7 @@ def courses(
     return *np.array(whose, np.int64).reshape(-1, 2).T, whole
 
 
-def drgs(
-    hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest, blank: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest, blank: bool) -> tuple[np.ndarray, np.ndarray]:
     """hadm_id and number of the MS-DRGs, in file order; an admission has one, rarely two.
 
     A drg_type with a blank after it counts where `blank` says so.

@@ -32,7 +32,7 @@ def section(text: str, name: str) -> str:
 
 
 def ends_at(text: str, at: int) -> bool:
-    """Whether a blank line begins with this line break, and a heading follows: text without ( ) \\ | . and digits, ':'."""
+    """Whether a blank line begins with this line break, and after it a colon comes before any ( ) \\ | . and digit."""
     if text[at] != "\n":
         return False
     blank = at + 1
@@ -52,9 +52,8 @@ def adversarial(seed: int, many: int) -> list[str]:
     """Notes put together of what the rules look at, in no order."""
     chance = random.Random(seed)
     names = [spelt for name in SECTIONS for spelt in (f"{name}:", f"{name.title()}:", f"{name.upper()}:")]
-    pieces = [
-        *names, "___\nFamily History:", "___\nFAMILY HISTORY:", "Attending:", "Name: ", "In the ED, initial vitals were:",
-        *["\n", "\n\n", "\n \n", "\n\t\n", "\n \n \n"] * 4, "words", " ", "two words", "two\nlines", ":", "1", ".", "(",
-        ")", "|", "\\", "[]", "[] x", "___", "é", "٣", "\xa0", "\r",
-    ]  # fmt: skip
+    blanks = ["\n", "\n\n", "\n \n", "\n\t\n", "\n \n \n"]
+    signs = [":", "1", ".", "(", ")", "|", "\\", "[]", "[] x", "___", "é", "٣", "\xa0", "\r"]
+    others = ["Attending:", "Name: ", "In the ED, vitals were:", "words", " ", "two words", "two\nlines"]
+    pieces = [*names, "___\nFamily History:", "___\nFAMILY HISTORY:", *blanks * 4, *signs, *others]
     return ["".join(chance.choice(pieces) for _ in range(chance.randint(1, 60))) for _ in range(many)]
