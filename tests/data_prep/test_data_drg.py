@@ -174,10 +174,10 @@ def test_drg_small_is_divided_in_the_shares_asked_for(world: World, stable: Path
 
 def test_lenient_sections_find_more_courses_and_change_none(world: World, stable: Path, tmp_path: Path) -> None:
     found = {}
-    for name, folder in (("published", stable), ("lenient", prepare(world.mimic, tmp_path, "--sections", "lenient"))):
+    for name, folder in (("fixed", stable), ("lenient", prepare(world.mimic, tmp_path, "--sections", "lenient"))):
         found[name] = {row["extra_info"]["hadm_id"]: row["prompt"] for file in ("test", "rl/full_50", "sft/full_50")
                        for row in read(folder, file)}  # fmt: skip
-    assert found["lenient"].items() > found["published"].items()
+    assert found["lenient"].items() > found["fixed"].items()
 
 
 def test_an_admission_with_two_drgs_stays_twice_and_is_reported(world: World, tmp_path: Path) -> None:
