@@ -1,5 +1,12 @@
 """The ICD reward and an LLM judge's grade of the reasoning, what verl is given as `pkg://reward_fns.judge`."""
 
-from reward_fns.judge.reward import check_extra_info, check_gold, check_options, check_server, compute_score
+from reward_fns.judge.reward import (
+    check_extra_info,
+    check_gold,
+    check_options,
+    check_prompts,
+    check_server,
+    compute_score,
+)
 
-__all__ = ["check_extra_info", "check_gold", "check_options", "check_server", "compute_score"]
+__all__ = ["check_extra_info", "check_gold", "check_options", "check_prompts", "check_server", "compute_score"]

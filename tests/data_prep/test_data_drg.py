@@ -155,7 +155,7 @@ def test_sizes_are_those_of_the_papers_for_a_cohort_like_theirs() -> None:
     assert (sizes["rl/cold"], sizes["rl/small"]) == (2_362, 46_758) == (drg.PAPER["cold"], drg.PAPER["small"])
     steps = {share: sizes[f"rl/full_{share}"] // 64 for share in SHARES}
     assert steps == {50: 1845, 75: 922, 90: 369, 95: 184} and sizes["rl/small"] // 64 == 730
-    assert (sizes["sft/small_20"], sizes["rl/small_20"]) == (9_351, 37_407)
+    assert (sizes["sft/small_20"], sizes["rl/small_20"]) == (9_352, 37_406)
     every = random_state.choice(738, 262_436, p=weights / weights.sum())
     parts = splits.published(every, every, tuple(drg.SHARES.values())).parts
     assert [len(part) for part in parts] == [drg.PAPER["train"], drg.PAPER["test"]]
