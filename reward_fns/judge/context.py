@@ -24,7 +24,7 @@ LETTERS = 3  # of a token, at least, where nobody counts
 def check_context(
     notes: Iterable[str], codes: Iterable[str], most: int, files: Mapping[str, Any], settings: grading.Settings
 ) -> None:
-    """Raise ValueError when a prompt on one of these notes and codes, with a reasoning of `most` tokens, is too long."""
+    """Raise ValueError when a prompt on one of these notes and codes, with `most` tokens of reasoning, is too long."""
     server = settings.base_url.rstrip("/")
     listed = (_ask(settings, f"{server}/models") or {}).get("data") or ()
     limit = next((each.get("max_model_len") for each in listed if each.get("id") == settings.model), None)
