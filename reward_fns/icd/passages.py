@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 LONG = 2000  # characters of a passage that is taken in parts
 RANGE, NONE, OTHERS = 1, 0, -1  # a range of codes, no code, other codes
+NEXT = (0, 1)  # a heading may be missing that the PDF's reader has put into another line
 _LETTER, _NUMBER = re.compile(r"([a-z])\s?[.)]\s"), re.compile(r"(\d{1,2})\s?\)\s")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(•])")  # a line break alone ends none: texts are hard-wrapped
 _CODE = r"([A-Z]\d[\dA-Z])(?:\.([\dA-Z]{1,4}))?"
@@ -87,16 +88,17 @@ def _named(mention: re.Match[str]) -> tuple[str, str]:
 
 def _split(text: str) -> Iterator[tuple[str, str]]:
     """The heading of the lettered topic and the text of every passage: letters and numbers count up from the first."""
-    topic, lines, letter, number = "", [], "a", 1
+    topic, lines, letter, number, before = "", [], "a", 1, ""
     for line in text.split("\n"):
         lettered, numbered = _LETTER.match(line), _NUMBER.match(line)
-        opens = lettered and lettered[1] == letter, numbered and int(numbered[1]) == number
-        if any(opens) and lines:
-            yield topic, "\n".join(lines)
+        if lettered and ord(lettered[1]) - ord(letter) in NEXT:
+            opens, topic, letter, number = True, line, chr(ord(lettered[1]) + 1), 1
+        elif opens := bool(numbered) and int(numbered[1]) - number in NEXT:
+            number = int(numbered[1]) + 1
+        if opens and lines:
+            yield before, "\n".join(lines)
             lines = []
-        if opens[0]:
-            topic, letter, number = line, chr(ord(letter) + 1), 1
-        number += bool(opens[1])
+        before = topic
         lines.append(line)
     if any(lines):
         yield topic, "\n".join(lines)

@@ -10,9 +10,9 @@ from data_prep import prompts
 from data_prep.cohort import drg_titles
 from reward_fns.drg import ms_drg
 from tests.conftest import World
-from tests.support import published_cohort
 from tests.support.drg_folders import SHARES, contents, ids, manifest, prepare, read, synthetic
 from tests.support.numpy_sorts import SCALAR
+from tests.support.published import cohort as published_cohort
 
 
 def own_map(mimic: Path, place: Path) -> dict[str, str]:

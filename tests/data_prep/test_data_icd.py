@@ -22,7 +22,7 @@ from data_prep.cohort import mimic as mimic_files
 from data_prep.writing.manifest import ids_hash
 from reward_fns.icd import icd10
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
-from tests.support import published_notes
+from tests.support.published import notes as published_notes
 
 SPLITS = ("train", "test", "val")
 

@@ -277,6 +277,8 @@ def test_what_a_prompt_is_given_is_whole_sentences_about_its_code(parsed: Path) 
     for code in codes:
         text = guidance.guideline(code, str(parsed))
         assert len(text) <= guidance.MOST
+        asked = chat(read_prompt(), "A note.", "Because.", code, guidelines=str(parsed))[1]["content"]
+        assert text in asked and "[…]" not in asked
         left = " ".join(text.split())
         for sentence in re.findall(r"Rule \S+ says .*?stay\.", left):
             assert sentence in sentences, sentence

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.cohort import admission
-from tests.support import published_notes
+from tests.support.published import notes as published_notes
 
 BEFORE = ("Name", "Service", "Attending", "Major Surgical or Invasive Procedure")
 AFTER = ("Discharge Medications", "Discharge Disposition", "Facility", "Discharge Diagnosis", "Discharge Condition",

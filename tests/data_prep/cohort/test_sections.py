@@ -5,7 +5,7 @@ import random
 import pytest
 
 from data_prep.cohort import sections
-from tests.support import published_cohort
+from tests.support.published import cohort as published_cohort
 
 INSTRUCTIONS = "\nDischarge Instructions:\nTake your Medications on Admission as before"
 

@@ -6,9 +6,9 @@ import pytest
 
 from reward_fns.icd import icd10, published
 from reward_fns.task import TASKS, Scope
-from tests.support import published_icd
 from tests.support.eval_folders import scores_of
 from tests.support.icd_folders import icd_folder
+from tests.support.published import icd as published_icd
 
 
 def cases(seed: int, many: int = 6000) -> tuple[list[str], list[str], list[str]]:
