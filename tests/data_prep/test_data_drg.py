@@ -197,7 +197,7 @@ def test_courses_that_differ_in_inner_blank_lines_are_duplicates_unless_publishe
     notes = [f"Brief Hospital Course:\n{lead}\n{words}{gap}more\nMedications on Admission:\n" for lead, gap in
              (("", "\n"), ("\n\n", "\n"), ("", "\n \n"))]  # fmt: skip
     batch = pa.record_batch([[1, 2, 3], [1, 2, 3], notes], ["hadm_id", "subject_id", "text"])
-    assert len(drg_cohort.courses([batch], rules, manifests.Manifest("drg"))[0]) == kept
+    assert len(drg_cohort.courses([batch], rules, manifests.Manifest("drg", {"releases": {}}))[0]) == kept
 
 
 def test_an_admission_with_two_drgs_stays_twice_and_is_reported(world: World, tmp_path: Path) -> None:
