@@ -18,6 +18,7 @@ from data_prep.cohort import drg_cohort, drg_titles, sections, splits
 from data_prep.writing import manifest, preparation
 
 MIN_SAMPLE_CASES = 5  # of a title, in the training rows, for the sub-samples
+MIN_SHARE_CASES = 2  # of a title, for the SFT and RL parts of a published split
 SHARES = {"train": 90, "test": 10}
 COLD_SHARE, SMALL_SHARE = 0.01, 0.2
 SFT_SHARES = (50, 75, 90, 95)
@@ -28,15 +29,23 @@ PAPER = {"train": 236_192, "test": 26_244, "titles": 738, "cold": 2_362, "small"
 
 
 def samples(
-    labels: np.ndarray, train: splits.Rows, test: splits.Rows, small_shares: list[int], kept: manifest.Manifest
+    labels: np.ndarray,
+    train: splits.Rows,
+    test: splits.Rows,
+    small_shares: list[int],
+    kept: manifest.Manifest,
+    fewest: int = 1,
 ) -> dict[str, splits.Rows]:
-    """Row numbers of every file: test sets, cold start, DRG-Small, and the SFT and RL parts by SFT share."""
+    """Row numbers of every file: test sets, cold start, DRG-Small, and the SFT and RL parts by SFT share.
+
+    Labels are numbers in the order of the titles as text, in which the authors' program draws. A title with fewer than
+    `fewest` rows is in neither of an SFT and an RL part.
+    """
     files = {"test": test, "test_small": test}
     if len(test) > TEST_SMALL:
         order = np.random.RandomState(splits.SEED).permutation(len(test))
         files["test_small"] = test[np.sort(order[:TEST_SMALL])]
-    names, counts = np.unique(labels[train], return_counts=True)
-    eligible = train[np.isin(labels[train], names[counts >= MIN_SAMPLE_CASES])]
+    eligible = splits.frequent(train, labels, MIN_SAMPLE_CASES)
     kept.step("sub-samples", len(train), len(eligible), f"title with fewer than {MIN_SAMPLE_CASES} training cases")
     if not len(eligible):
         kept.say(f"no title has {MIN_SAMPLE_CASES} training cases; the sub-samples are drawn from all training rows")
@@ -47,11 +56,14 @@ def samples(
         kept.say(f"{name}: {part.said}" if part.said else "")
         files[f"sft/{name}"] = files[f"rl/{name}"] = part.drawn
     for name, chosen, shares in (("small", small.drawn, small_shares), ("full", train, SFT_SHARES)):
+        divided = splits.frequent(chosen, labels, fewest)
+        if fewest > 1:
+            kept.step(f"{name} by SFT share", len(chosen), len(divided), f"title with fewer than {fewest} cases of it")
         for share in shares:
-            rl = splits.draw(chosen, labels, (100 - share) / 100)
-            kept.say(f"{name}_{share}: {rl.said}" if rl.said else "")
-            if len(rl.drawn) and len(rl.rest):
-                files[f"sft/{name}_{share}"], files[f"rl/{name}_{share}"] = rl.rest, rl.drawn
+            sft = splits.draw(divided, labels, share / 100)
+            kept.say(f"{name}_{share}: {sft.said}" if sft.said else "")
+            if len(sft.drawn) and len(sft.rest):
+                files[f"sft/{name}_{share}"], files[f"rl/{name}_{share}"] = sft.drawn, sft.rest
     return files
 
 
@@ -77,8 +89,10 @@ def parse(argv: list[str] | None) -> Namespace:
         "empty title drops the rows",
     )  # fmt: skip
     p.add_argument(
-        "--sections", choices=sections.RULES, default="published",
-        help="lenient also finds hospital courses under headings in other spellings",
+        "--sections", choices=sections.RULES,
+        help="where a hospital course ends: at the first heading after it (fixed, the default), or where the authors' "
+        "program ends it (published, the only choice with --split published); lenient is fixed and also finds courses "
+        "under headings in other spellings",
     )  # fmt: skip
     p.add_argument(
         "--small-shares", type=int, nargs="+", default=list(SFT_SHARES), metavar="P",
@@ -88,6 +102,7 @@ def parse(argv: list[str] | None) -> Namespace:
     for share in options.small_shares:
         if not 1 <= share <= 99:
             raise UserError(f"--small-shares {share} is no share in %; give whole numbers from 1 to 99")
+    options.sections = options.sections or ("published" if options.split == "published" else "fixed")
     if options.split == "published" and options.sections != "published":
         raise UserError("--split published needs --sections published: the authors' cohort has no other notes")
     return options
@@ -105,7 +120,10 @@ def main(argv: list[str] | None = None) -> None:
             kept.say(sentence)
     parts = preparation.divided(splits.SPLITS[options.split], cases, SHARES, options.note, kept)
     train, test = parts.values()
-    files = samples(cases.label, train, test, sorted(set(options.small_shares)), kept)
+    numbers, at = np.unique(cases.label, return_inverse=True)
+    by_title = np.argsort(np.argsort([cases.gold(number) for number in numbers.tolist()]))[at]
+    fewest = MIN_SHARE_CASES if options.split == "published" else 1
+    files = samples(by_title, train, test, sorted(set(options.small_shares)), kept, fewest)
     test_share = SHARES["test"] / sum(SHARES.values())
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": test_share}
     counts = {"train": len(train), "test": len(test), "titles": len(np.unique(cases.label))}

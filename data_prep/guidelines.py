@@ -3,8 +3,9 @@
     python -m data_prep.guidelines icd10cm-guidelines-FY2025.pdf --out data/guidelines.json
 
 CMS and CDC publish the PDF; it is not part of this repository. OUT is JSON: year, sha256 of the PDF, and chapters, 1 to
-22, each with title and text: what stands in Section I.C below "N. Chapter N: …". A chapter without a lettered guideline
-(reserved, or references alone) has an empty text. Give OUT as the option `guidelines` of a judge recipe.
+22, each with title and text: what stands in Section I.C below "N. Chapter N: …". A chapter without a guideline of its
+own (reserved, or references to other sections alone) has an empty text. Give OUT as the option `guidelines` of a judge
+recipe.
 """
 
 import json
@@ -31,7 +32,13 @@ _CONTENTS = re.compile(r"(?:\.\s?){4,}\s*\d+$")  # a line of the table of conten
 _SECTION = re.compile(r"C\.\s*Chapter-\s?Specific Coding Guidelines", re.IGNORECASE)
 _CHAPTER = re.compile(r"(\d{1,2})\s?\.\s*Chapter\s+(\d{1,2})\s*:\s*(.*)", re.IGNORECASE)
 _END = re.compile(r"Section II\s*[.:]", re.IGNORECASE)
-_LETTERED = re.compile(r"^a\s?[.)]\s", re.MULTILINE)
+_CODES = re.compile(r"\([A-Z]\w\w\s*[-\u2013]\s*[A-Z]\w\w\)")  # what a heading ends with, in its second or third line
+_LINES = 3
+_NOTHING = re.compile(
+    r"Reserved for future guideline expansion\.?"
+    r"|(?:[A-Z]\d\w(?:\.\w+)?\b[^()]*\(see\s+Section[^()]*(?:\([^()]*\)[^()]*)*\)\.?\s*)+",
+    re.IGNORECASE,
+)
 
 
 def read(pdf: Path) -> list[str]:
@@ -81,11 +88,14 @@ def chapters(lines: list[str], pdf: Path) -> dict[int, dict[str, str]]:
 
 
 def _chapter(lines: list[str]) -> dict[str, str]:
-    title, below = lines[0].partition(":")[2], lines[1:]
-    while below and title.count("(") > title.count(")"):  # the heading goes on in the next line
-        title, below = f"{title} {below[0]}", below[1:]
-    text = "\n".join(below)
-    return {"title": title.strip(), "text": text if _LETTERED.search(text) else ""}
+    title, used = lines[0].partition(":")[2], 1
+    for end in range(1, _LINES + 1):
+        whole = " ".join([title, *lines[1:end]])
+        if _CODES.search(whole) and not whole.endswith(","):
+            title, used = whole, end
+            break
+    text = "\n".join(lines[used:])
+    return {"title": title.strip(), "text": "" if _NOTHING.fullmatch(text.strip()) else text}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 #
 #   bash recipes/judge.sh MODEL                                                  # for a run elsewhere, until Ctrl-C
 #   bash recipes/judge.sh MODEL -- bash recipes/launch.sh deepicd_r1/sft_grpo    # for one run, in the same Slurm job, too
-#   bash recipes/judge.sh MODEL --max-model-len 16384 -- COMMAND…                # with arguments of vLLM
+#   bash recipes/judge.sh MODEL --max-num-seqs 64 -- COMMAND…                    # with arguments of vLLM
 #
 # MODEL is a folder or a name on the Hugging Face hub, of another family than the policy: the paper's judge is
 # meta-llama/Llama-3.1-8B-Instruct. The command finds it by JUDGE_URL and JUDGE_MODEL, gets the GPUs that the judge leaves,
@@ -14,6 +14,7 @@ set -euo pipefail
 JUDGE_GPUS="${JUDGE_GPUS:-1}"               # how many of the visible GPUs the judge takes, the last ones
 JUDGE_PORT="${JUDGE_PORT:-8001}"            # where it listens
 JUDGE_HOST="${JUDGE_HOST:-}"                # empty: this machine only, or its name in a job of several nodes
+JUDGE_CONTEXT="${JUDGE_CONTEXT:-auto}"      # tokens of a prompt: what the model has and memory holds, or a number
 JUDGE_WAIT="${JUDGE_WAIT:-1800}"            # seconds in which it must be ready to grade
 JUDGE_RESTARTS="${JUDGE_RESTARTS:-5}"       # how often a judge that died is started again
 JUDGE_LOG="${JUDGE_LOG:-${RUNS_DIR:-runs}/judge-$JUDGE_PORT.log}" # what vLLM prints
@@ -39,6 +40,7 @@ done
 for knob in JUDGE_GPUS JUDGE_PORT JUDGE_WAIT JUDGE_RESTARTS; do
   [[ ${!knob} =~ ^[0-9]+$ ]] || fail "$knob=${!knob} is no whole number"
 done
+[[ $JUDGE_CONTEXT =~ ^([1-9][0-9]*|auto)$ ]] || fail "JUDGE_CONTEXT=$JUDGE_CONTEXT is neither a number of tokens nor auto"
 if [[ -d $model ]]; then
   [[ -f $model/config.json ]] || fail "the folder $model has no config.json; give the folder of a model"
 elif [[ ! $model =~ ^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$ ]]; then
@@ -64,7 +66,7 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$JUDGE_PORT") 2>/dev/null; then
 fi
 
 server=("$PYTHON" -m vllm.entrypoints.openai.api_server --model "$model" --served-model-name "$model"
-  --host "$listen" --port "$JUDGE_PORT" --generation-config vllm)
+  --host "$listen" --port "$JUDGE_PORT" --generation-config vllm --max-model-len "$JUDGE_CONTEXT")
 server_env=(VLLM_NO_USAGE_STATS=1 HF_HUB_DISABLE_TELEMETRY=1 ${JUDGE_API_KEY:+"VLLM_API_KEY=$JUDGE_API_KEY"})
 command_env=()
 gpus=()

@@ -3,13 +3,16 @@
     admission.note(text, "fixed")   # the admission note; None without complaint, illness and history
     admission.find(text, "fixed")   # its eight sections, "" where one is missing
 
-`published` finds a section wherever its name and a colon stand and ends it at the first blank line that some words and
-a colon follow: an inner paragraph such as "In the ED, initial vitals were:" cuts it, an exam at discharge after a
-single line break stays in it, and a last section, which nothing ends, is lost.
+`published` is what the builder behind the published notes makes: a section begins wherever its name and a colon first
+stand, has one character at least, and ends at the first blank line after which a colon comes before any digit, period,
+bracket, bar or backslash, be it lines below. So an inner paragraph such as "In the ED, initial vitals were:" cuts it,
+an exam at discharge after a single line break stays in it, an empty section swallows the next one, one that begins with
+"[]" is emptied, and a last one, which nothing ends, is lost. The fourth title says MEDICATION.
 
-`fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start. What
-stands under any other of them is dropped, and so is an exam at discharge. From the results on, where summaries have
-nothing else of the admission, only the medications on admission are taken.
+`fixed` knows the headings of a discharge summary: a section begins and ends at one of them, at a line's start, and the
+social history also at a "Family History:" within it. What stands under any other of them is dropped, and so is an exam
+at discharge. From the results on, where summaries have nothing else of the admission, only the medications on admission
+are taken.
 """
 
 import re
@@ -29,8 +32,8 @@ HOME_DRUGS, EXAM = "medications on admission", "physical exam"
 ALONE = {name for name in _KNOWN["from results"] if " " in name}
 DROPPED, LATER = "dropped", "dropped, and nothing but the medications on admission follows"
 BLANKED = "___"
-SHORTEST, LONGEST = len("\nd/c:"), 45  # letters of a line that opens an exam at discharge, without its colon
-USUAL = "\nMedications on Admission:"
+LONGEST = 45  # letters of a line that opens an exam at discharge, without its colon
+USUAL = "\nmedications on admission:"
 
 _THING = r"(?:(?:physical|exam|examination|pe|vitals?|signs|vs|labs?|laboratory|weight|wt)\b[^\w]*)"
 _WHEN = r"(?:on|at|upon|prior\s+to|before|(?:day|time|date)\s+of)\b\s*"
@@ -40,8 +43,8 @@ DISCHARGE_EXAM = re.compile(
     rf"|(?:discharge|d/?c)\s+(?:day\s+)?{_THING}|(?:discharge|d/?c)(?:[^\w\n.,;]|[_\d])*(?:[:=]|$))",
     re.I | re.M,
 )
-# Where a published section ends: a blank line, then a heading, which has no digit, period, bracket or bar.
-PUBLISHED_END = re.compile(r"(?<!\s)[^\S\n]*+\n(?:[^\S\n]*+\n)++[^\S\n]*+[^\s:.()|\\\d][^\n:.()|\\\d]*+:")
+BLANK_LINE, COLON_OR_NONE = re.compile(r"\n[^\S\n]*+\n"), re.compile(r"[:.()|\\\d]")
+PARAGRAPH = re.compile("(___\n)Family History:", re.I)  # the published builder puts a blank line before this heading
 
 
 def _headings() -> dict[str, str]:
@@ -59,21 +62,22 @@ def _headings() -> dict[str, str]:
 
 
 def _any_of(names: Iterable[str]) -> str:
-    """A pattern for these names in any case, told apart letter by letter: to try 150 names at every line takes long."""
+    """A pattern for these names, told apart letter by letter: to try 150 names at every line takes long."""
     tails: dict[str, list[str]] = {}
     for name in names:
         tails.setdefault(name[:1], []).append(name[1:])
     ends = tails.pop("", None)
     branches = []
     for letter, rest in tails.items():
-        one = f"[{letter}{letter.upper()}]" if letter.isalpha() else r"[^\S\n]+" if letter == " " else re.escape(letter)
-        branches.append(one + _any_of(rest))
+        branches.append((r"[^\S\n]+" if letter == " " else re.escape(letter)) + _any_of(rest))
     return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
 
 
 HEADINGS = _headings()
 HEADING = re.compile(rf"\n[^\S\n]*+{_any_of(HEADINGS)}[^\S\n]*+(?::|(?=\n)|\Z)")
 _UPPER = [section.upper() for section in SECTIONS]
+_PUBLISHED = [title.replace("MEDICATIONS", "MEDICATION") for title in _UPPER]
+_NAMES = [re.compile(f"{section}:", re.I) for section in SECTIONS]
 
 
 def find(text: str, mode: str) -> list[str]:
@@ -86,25 +90,49 @@ def note(text: str, mode: str) -> str | None:
     sections = _published(text) if mode == "published" else _fixed(text)
     if not any(sections[:NEEDED]):
         return None
-    titled = [f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)]
-    return "\n\n".join(titled) if mode == "published" else unwrapped(*titled)
+    if mode == "published":
+        return "\n\n".join(f"{name}: {said}" for name, said in zip(_PUBLISHED, sections, strict=True))
+    return unwrapped(*(f"{name}: {said}" if said else f"{name}:" for name, said in zip(_UPPER, sections, strict=True)))
 
 
 def _published(text: str) -> list[str]:
+    text = PARAGRAPH.sub(r"\1\nFamily History:", text)
+    lower = text.lower() if text.isascii() else ""  # to look a word up in any case takes long
     found = []
-    for section in SECTIONS:
-        start = re.search(f"{section}:", text, re.I)
-        end = PUBLISHED_END.search(text, start.end()) if start else None
-        found.append(text[start.end() : end.start()].replace("\n", " ").strip() if start and end else "")
+    for section, name in zip(SECTIONS, _NAMES, strict=True):
+        if lower:
+            start = lower.find(f"{section}:") + len(section) + 1
+        else:
+            start = match.end() if (match := name.search(text)) else len(section)
+        end = _published_end(text, start) if start > len(section) else -1
+        said = text[start:end].replace("\n", " ").strip() if end >= 0 else ""
+        found.append("" if said.startswith("[]") else said)
     return found
+
+
+def _published_end(text: str, start: int) -> int:
+    """Where a section that begins here ends, or -1; its first character and that of a heading may be any."""
+    at = start + 1
+    while blank := BLANK_LINE.search(text, at):
+        begin = blank.end()
+        first = COLON_OR_NONE.match(text, begin)
+        after = first if first and first[0] != ":" else COLON_OR_NONE.search(text, begin + 1)
+        if after is None:
+            return -1
+        if after[0] == ":":
+            return blank.start()
+        at = after.start()  # nor can a blank line before it end the section
+    return -1
 
 
 def _fixed(text: str) -> list[str]:
     if text[: text.find("\n") + 1].strip() or "\n" not in text:
         text = f"\n{text}"  # a heading can stand in the first line
+    # headings are looked up in lower case; "İ" is the one letter that becomes longer
+    lower = text.lower() if text.isascii() else text.replace("İ", "I").lower()
     found: dict[str, tuple[int, int]] = {}
     inside, start = DROPPED, 0
-    for match in HEADING.finditer(text):
+    for match in HEADING.finditer(lower):
         opens = _opens(match[0])
         if opens is None or opens in found or opens == inside:
             continue  # no heading, or a section named again: no border
@@ -112,47 +140,49 @@ def _fixed(text: str) -> list[str]:
             found[inside] = start, match.start()
         inside, start = opens, match.end()
         if opens == LATER:
-            found.setdefault(HOME_DRUGS, _home_drugs(text, start))
+            found.setdefault(HOME_DRUGS, _home_drugs(lower, start))
             break
     if inside in SPELLINGS:
         found[inside] = start, len(text)
-    return [_known_at_admission(name, text, *found[name]).strip() if name in found else "" for name in SECTIONS]
+    begin, end = found.get("social history", (0, 0))
+    if (family := lower.find("family history:", begin, end)) >= 0:  # in the same paragraph
+        found["social history"] = begin, family
+        found.setdefault("family history", (family + len("family history:"), end))
+    for name, (begin, end) in found.items():
+        found[name] = begin, _exam_at_discharge(name, lower, begin, end)
+    return [text[slice(*found[name])].strip() if name in found else "" for name in SECTIONS]
 
 
-def _home_drugs(text: str, start: int) -> tuple[int, int]:
+def _home_drugs(lower: str, start: int) -> tuple[int, int]:
     """Where the medications on admission begin and end, looked for after this place."""
-    if (usual := text.find(USUAL, start)) >= 0:  # to search for every spelling takes many times longer
+    if (usual := lower.find(USUAL, start)) >= 0:  # to search for every spelling takes many times longer
         begin = usual + len(USUAL)
     else:
-        headings = HEADING.finditer(text, start)
-        begin = next((each.end() for each in headings if _opens(each[0]) == HOME_DRUGS), len(text))
-    for border in HEADING.finditer(text, begin):
+        headings = HEADING.finditer(lower, start)
+        begin = next((each.end() for each in headings if _opens(each[0]) == HOME_DRUGS), len(lower))
+    for border in HEADING.finditer(lower, begin):
         if _opens(border[0]) in (DROPPED, LATER):
             return begin, border.start()
-    return begin, len(text)
+    return begin, len(lower)
 
 
-def _known_at_admission(section: str, text: str, begin: int, end: int) -> str:
-    """A section up to a line that opens an exam at discharge: outside the exam, only a short one with a colon does."""
-    text = text[begin:end]
-    if len(text) < SHORTEST:
-        return text
-    lower = text.replace("İ", "I").lower()  # the one letter that becomes longer
-    place = lower.find("discharge")
-    if section == EXAM and (place >= 0 or "d/c" in lower or "dc" in lower):
-        leaves = DISCHARGE_EXAM.search(text)
-        return text[: leaves.start()] if leaves else text
+def _exam_at_discharge(section: str, lower: str, begin: int, end: int) -> int:
+    """Where a line opens an exam at discharge, else the end: outside the exam, only a short one with a colon does."""
+    place = lower.find("discharge", begin, end)
+    if section == EXAM and (place >= 0 or lower.find("d/c", begin, end) >= 0 or lower.find("dc", begin, end) >= 0):
+        leaves = DISCHARGE_EXAM.search(lower[begin:end])
+        return begin + leaves.start() if leaves else end
     while place >= 0:
-        start, colon = lower.rfind("\n", 0, place), lower.find(":", place)
+        start, colon = lower.rfind("\n", begin, place), lower.find(":", place, end)
         line = lower[start:colon] if start >= 0 and colon >= 0 else ""
         if 1 < len(line) <= LONGEST + 1 and not set(line[1:]) & {"\n", ":"} and DISCHARGE_EXAM.match(f"{line}:"):
-            return text[:start]
-        place = lower.find("discharge", place + 1)
-    return text
+            return start
+        place = lower.find("discharge", place + 1, end)
+    return end
 
 
 @lru_cache(maxsize=1 << 16)
 def _opens(line: str) -> str | None:
     """What a line that HEADING found opens; None for a name that is a heading with its colon only."""
-    name = " ".join(line.rstrip(":").lower().split())
+    name = " ".join(line.rstrip(":").split())
     return HEADINGS[name] if line.endswith(":") or name in ALONE else None

@@ -34,14 +34,14 @@ def courses(
         ids = [pc.fill_null(column, mimic.NOBODY).to_pylist() for column in batch.columns[:2]]
         for *who, text in zip(*ids, mimic.strings(batch.column(2)), strict=True):
             course = sections.hospital_course(text, rules)
-            if course is None:
+            if course is None or who[0] == mimic.NOBODY:
                 continue
             with_course += 1
             flat = sections.unwrapped(course)
             if flat.count(" ", 0, ENOUGH) < MIN_WORDS and flat.count(" ") < MIN_WORDS:  # a space less than words
                 continue
             long += 1
-            digest = manifest.digest(course)
+            digest = manifest.digest(course if rules == "published" else flat)
             if digest in seen:
                 continue
             seen.add(digest)
@@ -49,20 +49,29 @@ def courses(
             found.append(flat)
         texts.append(pa.array(found, pa.large_string()))
     kept.facts["releases"]["note"] = mimic.release("discharge", notes)
-    kept.step("hospital course", notes, with_course, "no hospital course found in the note")
+    kept.step("hospital course", notes, with_course, f"no hospital course found in the note (sections: {rules})")
     kept.step("length", with_course, long, f"{MIN_WORDS} words or fewer")
     kept.step("duplicates", long, len(whose), "text equal to an earlier one")
     whole = pa.chunked_array(texts, pa.large_string()).combine_chunks()
     return *np.array(whose, np.int64).reshape(-1, 2).T, whole
 
 
-def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> tuple[np.ndarray, np.ndarray]:
-    """hadm_id and number of the MS-DRGs, in file order; an admission has one, rarely two."""
+def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest, blank: bool) -> tuple[np.ndarray, np.ndarray]:
+    """hadm_id and number of the MS-DRGs, in file order; an admission has one, rarely two.
+
+    A drg_type with a blank after it counts where `blank` says so.
+    """
     table = mimic.table(hosp, "drgcodes", ("hadm_id", "drg_type", "drg_code", "description"))
     kept.facts["releases"]["hosp"] = mimic.release("drgcodes", table.num_rows)
     kinds = pc.utf8_trim_whitespace(pc.fill_null(table["drg_type"], ""))
     hcfa = table.filter(pc.and_(pc.equal(kinds, "HCFA"), pc.is_valid(table["hadm_id"])))
     kept.step("drg_type", table.num_rows, hcfa.num_rows, "not HCFA (= MS-DRG)")
+    if odd := pc.sum(pc.not_equal(hcfa["drg_type"], "HCFA")).as_py():
+        done = "they count" if blank else "they are dropped, as the published program does"
+        kept.say(f"{odd:,} rows have the drg_type HCFA with blanks around it; {done}")
+        if not blank:
+            hcfa = hcfa.filter(pc.equal(hcfa["drg_type"], "HCFA"))
+            kept.step("drg_type exactly", hcfa.num_rows + odd, hcfa.num_rows, "HCFA with blanks around it")
     descriptions, codes = (pc.fill_null(hcfa[name], "").to_pylist() for name in ("description", "drg_code"))
     described = list(zip(descriptions, codes, strict=True))
     found = {pair: titles.find(*pair, count) for pair, count in Counter(described).items()}
@@ -84,7 +93,7 @@ def drgs(hosp: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> tupl
 def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: manifest.Manifest) -> rows.Cohort:
     """The rows of the cohort in the order of the notes; an admission with two MS-DRG rows stays twice."""
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
-        coded, numbers = drgs(hosp, titles, kept)
+        coded, numbers = drgs(hosp, titles, kept, blank=rules != "published")
         hadm_id, subject_id, texts = courses(batches, rules, kept)
     order = np.argsort(coded, kind="stable")  # the rows of an admission stay in file order
     first, end = (np.searchsorted(coded[order], hadm_id, side) for side in ("left", "right"))

@@ -52,6 +52,12 @@ def draw(rows: Rows, labels: np.ndarray, share: float, seed: int = SEED) -> Samp
     return Sample(drawn, rest, f"{alone} labels with one row are drawn as if they were one label" if alone else "")
 
 
+def frequent(rows: Rows, labels: np.ndarray, fewest: int) -> Rows:
+    """The rows whose label has at least so many of them."""
+    names, counts = np.unique(labels[rows], return_counts=True)
+    return rows[np.isin(labels[rows], names[counts >= fewest])]
+
+
 def strata_of(labels: np.ndarray) -> tuple[np.ndarray, int]:
     """A stratum for every row, and how many labels have a single row: those share one stratum."""
     names, place, counts = np.unique(labels, return_inverse=True, return_counts=True)

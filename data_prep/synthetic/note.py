@@ -141,6 +141,9 @@ def physical_exam(rng: random.Random) -> str:
 def discharge_summary(rng: random.Random, case: Case, course: str | None, words: float) -> str:
     """The whole note around a course; None gives a note that has none."""
     advice = wrapped(fillers(rng, case, words * 1.2))
+    odd = random.Random(advice)  # of its own: what it draws changes nothing else
+    again = f"\n{SAY['named again']}" if odd.random() < 0.1 else ""
+    empty = odd.choice(SAY["empty"]) if odd.random() < 0.05 else None
     # now and then the complaint that was feared, and not what it turned out to be
     feared = f"concern for {of_another_family(rng, case)}" if rng.random() < 0.3 else "weakness"
     stub = course is not None and rng.random() < 0.02
@@ -156,9 +159,10 @@ def discharge_summary(rng: random.Random, case: Case, course: str | None, words:
         "exam": lambda: physical_exam(rng),
         "drugs": drugs,
         "diagnosis": case.condition.removeprefix("a ").capitalize(),
-        "advice": advice,
+        "advice": advice + again,
     }
     parts = [sentence(rng, part, case, **slots) for part in SAY["admitted"]]
+    parts = [empty if empty and part.startswith(empty) else part for part in parts]
     parts.append(f"Pertinent Results:\n{results}" + (f"\n\n{wrapped(course)}" if stub else ""))
     if course is not None and not stub:
         parts.append(f"{heading}\n{wrapped(course)}")

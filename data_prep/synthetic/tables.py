@@ -13,13 +13,13 @@ SAY = beside(__file__)  # tables.yaml
 
 
 def raw_description(rng: random.Random, title: str) -> str:
-    """The title as billing systems print it; some are beyond simple normalisation, one in a hundred is no DRG."""
+    """The title as billing systems print it: in shorthand, as another year has it, one in a hundred no DRG at all."""
     kind = rng.random()
     if kind < 0.01:
         return rng.choice(SAY["unmappable"])
-    if kind < 0.03:
-        for long, short in SAY["shorter"].items():
-            title = title.replace(long, short)
+    changes = SAY["shorter"] if kind < 0.03 else SAY["other years"] if kind < 0.15 else {}
+    for ours, theirs in changes.items():
+        title = title.replace(ours, theirs)
     if kind < 0.6:
         title = title.replace(" WITHOUT ", " W/O ").replace(" WITH ", " W ")
     if kind < 0.8:

@@ -98,6 +98,17 @@ def check_servers(config: DictConfig) -> None:
     module, _, options = load_reward(config)
     if hasattr(module, "check_server"):
         module.check_server(**options)
+    if hasattr(module, "check_prompts"):
+        module.check_prompts(*_said(config), config.data.max_response_length, **options)
+
+
+def _said(config: DictConfig) -> tuple[list[str], list[str]]:
+    """Notes and golds of a sample of the training rows."""
+    from data_prep import parquet
+
+    files = config.data.train_files
+    table = parquet.read(files if isinstance(files, str) else files[0]).slice(0, 2000)
+    return parquet.infos(table, "note"), parquet.golds(table)
 
 
 def check_run(recipe: str, config: DictConfig) -> None:

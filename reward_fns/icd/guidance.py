@@ -1,10 +1,11 @@
-"""What a user's files add to a code's official entry: what its condition looks like, and its chapter's guideline.
+"""What a user's files add to a code's official entry: what its condition looks like, and what the guideline says of it.
 
     from reward_fns.icd import guidance
     guidance.symptoms("I214", "symptoms.csv")           # CSV: code, description
     guidance.guideline("I214", "guidelines.json")       # written by `python -m data_prep.guidelines`
 
-The judge's prompt and the requests for reasoning traces show both. Without a file, or where it says nothing, the text
+The judge's prompt and the requests for reasoning traces show both; of a guideline, the passages that are about the code
+(reward_fns.icd.passages). Without a file, or where it says nothing, the text
 is empty; read_symptoms and read_guidelines raise ValueError with a sentence for a file of another form.
 """
 
@@ -13,9 +14,9 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from reward_fns.icd import icd10, tabular
+from reward_fns.icd import icd10, passages, tabular
 
-MOST = 6000  # characters of the code set's entry, and of a guideline, for the writer of a reasoning
+MOST = 6000  # characters of the code set's entry, and of a guideline
 
 
 def symptoms(code: str, path: str | None) -> str:
@@ -26,9 +27,13 @@ def symptoms(code: str, path: str | None) -> str:
     return next((known[code[:end]] for end in range(len(code), 2, -1) if known.get(code[:end])), "")
 
 
+@lru_cache(maxsize=1 << 14)
 def guideline(code: str, path: str | None) -> str:
-    """The guideline of the code's chapter."""
-    return read_guidelines(path).get(icd10.chapter(_listed(code)) or "", "") if path else ""
+    """What the guidelines of the code's chapter, and of others that name it, say of the code, in whole sentences."""
+    if not path:
+        return ""
+    listed = _listed(code)
+    return passages.about(listed, icd10.chapter(listed), read_guidelines(path), MOST)
 
 
 def facts(code: str, symptoms_file: str | None, guidelines_file: str | None) -> str:
@@ -36,7 +41,7 @@ def facts(code: str, symptoms_file: str | None, guidelines_file: str | None) -> 
     parts = {
         "From the code set": tabular.describe(code, MOST),
         "Typical findings": symptoms(code, symptoms_file),
-        "Guideline of the chapter": guideline(code, guidelines_file)[:MOST],
+        "Guideline of the chapter": guideline(code, guidelines_file),
     }
     return "\n\n".join(f"{name}:\n{text}" for name, text in parts.items() if text)
 

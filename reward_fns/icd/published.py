@@ -1,9 +1,14 @@
-"""The ICD reward as the paper's published code computes it, faults included: what `matching: published` means.
+"""The ICD reward and evaluation as the paper's published code computes them, faults included.
+
+    published.parts(completion, "I214")     # what the reward adds up: `matching: published`
+    published.answer(completion)            # the text that the evaluation takes for the code
+    published.chapter("I214", labels)       # the chapter under which it files any text
 
 Re-stated from a description of its behaviour, in linear time, which the published rule does not take.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from reward_fns.icd import icd10
@@ -18,6 +23,9 @@ class Parts(NamedTuple):
     empty: float
 
 
+# Where chapters end, in the order in which they are tried: I to XIX, XXII, XX, XXI.
+_ENDS = "C00 D50 E00 F00 G00 H00 H60 I00 J00 K00 L00 M00 N00 O00 P00 Q00 R00 S00 U00 V00 Z00 a00".split()  # noqa: SIM905
+ENDS = dict(zip(_ENDS, map(str, (*range(1, 20), 22, 20, 21)), strict=True))
 _TAG = re.compile("(</?(?:think|diagnosis)>)")
 _CODE = re.compile("[A-Z][0-9]{2}[A-Z0-9]{0,4}\n?")  # its "$" lets a last line break pass
 
@@ -54,6 +62,32 @@ def _closing(tags: list[str], at: int, opening: str, closing: str) -> int:
             if tags[place] == opening:
                 break
     return 0
+
+
+def answer(completion: str) -> str:
+    """The diagnosis of the first pair without dots, in its own case and with its inner blanks; "" without a pair."""
+    pairs = pairs_of(completion)
+    return pairs[0][1].strip().replace(".", "") if pairs else ""
+
+
+def chapter(text: str, labels: frozenset[str] = icd10.NONE) -> str | None:
+    """The chapter whose end is the first to sort behind the text's first three characters in upper case.
+
+    None for what sorts behind all ends, on which the published evaluation crashes. A chapter that none of the labels is
+    in counts as its class for unknown labels, which is XIV: it files the label "NIL" as any other text.
+    """
+    found = _chapter(text)
+    return found if not labels or found is None or found in _chapters_of(labels) else _chapter("NIL")
+
+
+def _chapter(text: str) -> str | None:
+    start = text[:3].upper()
+    return next((number for end, number in ENDS.items() if start < end), None)
+
+
+@lru_cache(maxsize=8)
+def _chapters_of(labels: frozenset[str]) -> set[str | None]:
+    return {_chapter(label) for label in labels}
 
 
 def parts(completion: str, gold: str) -> Parts:

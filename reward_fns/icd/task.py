@@ -1,11 +1,10 @@
 """ICD-10-CM, one code a stay, as the commands see it: levels, metrics, kinds of errors, the style of reasoning."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from reward_fns.icd import guidance, icd10
+from reward_fns.icd import guidance, icd10, published
 from reward_fns.icd.reward import NUMBERS, only_code
 from reward_fns.task import Check, Flags, Grouping, Level, Measure, Published, Scope, Score, Task
 
@@ -53,22 +52,14 @@ def _gold_chapter(text: str, scope: Scope) -> str:
     return str(icd10.chapter(_gold(text, scope), scope.known))
 
 
-def _published_chapter(text: str, scope: Scope) -> str:
-    if not text[:1].isalpha() or not text.isascii():
-        return "1"
-    known = icd10.table()
-    category = text[:3] if icd10.looks_like_code(text) else f"{text[0].upper()}00"
-    return known.chapters[max(0, bisect_right(known.starts, category) - 1)]
-
-
-def _levels(chapter: Any, code: Any) -> tuple[Level, ...]:
-    """The three levels of answers that `chapter` and `code` read."""
+def _levels(chapter: Any, code: Any, of_gold: Any = _gold_chapter) -> tuple[Level, ...]:
+    """The three levels of answers that `chapter` and `code` read, and of golds."""
 
     def category(text: str, scope: Scope) -> str | None:
         return (code(text, scope) or "")[:3] or None
 
     return (
-        Level("chapter", "chapter", chapter, _gold_chapter, "chapter"),
+        Level("chapter", "chapter", chapter, of_gold, "chapter"),
         Level("category", "category", category, lambda text, scope: _gold(text, scope)[:3], "category", rest=NIL),
         Level("code", "full code", code, _gold, rest=NIL),
     )
@@ -157,8 +148,13 @@ TASK = Task(
     label_file="labels.json",
     classes=True,
     published=Published(
-        lambda completion, answer, scope: icd10.normalise(answer.text),
-        _levels(_published_chapter, lambda text, scope: text or NIL),
-        "; unparsed answers go, as published, to the chapter of their first letter (none: 1) and to NIL",
+        lambda completion, answer, scope: published.answer(completion),
+        _levels(
+            lambda text, scope: published.chapter(text, scope.known),
+            lambda text, scope: text or NIL,
+            lambda text, scope: str(published.chapter(_gold(text, scope))),
+        ),
+        "; the first pair that the published parser finds, wherever it stands, compared letter by letter without dots: "
+        "what is no label is NIL, at chapter level what sorts before a chapter's end is of that chapter, codes or not",
     ),
 )

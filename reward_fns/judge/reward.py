@@ -27,6 +27,7 @@ from reward_fns import options
 from reward_fns.answers import parse
 from reward_fns.icd import guidance, icd10
 from reward_fns.icd import reward as icd
+from reward_fns.judge.context import check_context
 from reward_fns.judge.grading import STRUCTURES, Settings, grade, say_once
 from reward_fns.judge.prompt import chat, read_prompt
 from reward_fns.judge.server import why_not
@@ -131,6 +132,13 @@ def check_server(**options: Any) -> None:
     mine = _split(options)[0]
     if mine.get("judge_weight", JUDGE_WEIGHT) and (why := asyncio.run(why_not(settings(**mine)))):
         raise ValueError(why)
+
+
+def check_prompts(notes: list[str], codes: list[str], most: int, **options: Any) -> None:
+    """Raise ValueError with a sentence when a prompt with a reasoning of `most` tokens would not fit the judge."""
+    mine = _split(options)[0]
+    if mine.get("judge_weight", JUDGE_WEIGHT):
+        check_context(notes, codes, most, mine, settings(**mine))
 
 
 def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

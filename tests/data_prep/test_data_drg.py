@@ -11,10 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data_prep import drg, parquet, prompts
-from data_prep.cohort import splits
+from data_prep.cohort import drg_cohort, splits
 from data_prep.writing import manifest as manifests
 from data_prep.writing.manifest import ids_hash
 from tests.conftest import ROOT, World, run_command
@@ -155,7 +156,7 @@ def test_sizes_are_those_of_the_papers_for_a_cohort_like_theirs() -> None:
     assert (sizes["rl/cold"], sizes["rl/small"]) == (2_362, 46_758) == (drg.PAPER["cold"], drg.PAPER["small"])
     steps = {share: sizes[f"rl/full_{share}"] // 64 for share in SHARES}
     assert steps == {50: 1845, 75: 922, 90: 369, 95: 184} and sizes["rl/small"] // 64 == 730
-    assert (sizes["sft/small_20"], sizes["rl/small_20"]) == (9_351, 37_407)
+    assert (sizes["sft/small_20"], sizes["rl/small_20"]) == (9_352, 37_406)
     every = random_state.choice(738, 262_436, p=weights / weights.sum())
     parts = splits.published(every, every, tuple(drg.SHARES.values())).parts
     assert [len(part) for part in parts] == [drg.PAPER["train"], drg.PAPER["test"]]
@@ -174,10 +175,29 @@ def test_drg_small_is_divided_in_the_shares_asked_for(world: World, stable: Path
 
 def test_lenient_sections_find_more_courses_and_change_none(world: World, stable: Path, tmp_path: Path) -> None:
     found = {}
-    for name, folder in (("published", stable), ("lenient", prepare(world.mimic, tmp_path, "--sections", "lenient"))):
+    for name, folder in (("fixed", stable), ("lenient", prepare(world.mimic, tmp_path, "--sections", "lenient"))):
         found[name] = {row["extra_info"]["hadm_id"]: row["prompt"] for file in ("test", "rl/full_50", "sft/full_50")
                        for row in read(folder, file)}  # fmt: skip
-    assert found["lenient"].items() > found["published"].items()
+    assert found["lenient"].items() > found["fixed"].items()
+
+
+def test_by_default_a_course_ends_at_the_first_heading_and_published_at_the_last(
+    world: World, stable: Path, tmp_path: Path
+) -> None:
+    published = prepare(world.mimic, tmp_path, "--sections", "published")
+    assert (manifest(stable)["sections"], manifest(published)["sections"]) == ("fixed", "published")
+    reach = [sum("Discharge Instructions" in row["prompt"][-1]["content"] for row in read(folder, "rl/full_50"))
+             for folder in (stable, published)]  # fmt: skip
+    assert reach[0] == 0 < reach[1]
+
+
+@pytest.mark.parametrize(("rules", "kept"), [("fixed", 1), ("published", 2)])
+def test_courses_that_differ_in_inner_blank_lines_are_duplicates_unless_published(rules: str, kept: int) -> None:
+    words = "word " * 41
+    notes = [f"Brief Hospital Course:\n{lead}\n{words}{gap}more\nMedications on Admission:\n" for lead, gap in
+             (("", "\n"), ("\n\n", "\n"), ("", "\n \n"))]  # fmt: skip
+    batch = pa.record_batch([[1, 2, 3], [1, 2, 3], notes], ["hadm_id", "subject_id", "text"])
+    assert len(drg_cohort.courses([batch], rules, manifests.Manifest("drg", {"releases": {}}))[0]) == kept
 
 
 def test_an_admission_with_two_drgs_stays_twice_and_is_reported(world: World, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from data_prep.cohort import mimic as mimic_files
 from data_prep.writing.manifest import ids_hash
 from reward_fns.icd import icd10
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
+from tests.support.published import notes as published_notes
 
 SPLITS = ("train", "test", "val")
 
@@ -69,12 +70,12 @@ def cohort_by_the_letter(mimic: Path, mode: str) -> list[tuple[int, str, str]]:
             first[row["hadm_id"]] = row["icd_code"]
     found = []
     for row in rows(mimic / "note/discharge.csv.gz"):
-        sections = admission.find(row["text"], mode)
-        if row["hadm_id"] in first and any(sections[:3]):
-            blocks = [
-                f"{name.upper()}: {said}".strip() for name, said in zip(admission.SECTIONS, sections, strict=True)
-            ]
-            found.append((int(row["hadm_id"]), first[row["hadm_id"]], "\n\n".join(blocks)))
+        sections = admission.find(row["text"], "fixed")
+        blocks = [f"{name.upper()}: {said}".strip() for name, said in zip(admission.SECTIONS, sections, strict=True)]
+        fixed = "\n\n".join(blocks) if any(sections[:3]) else None
+        note = fixed if mode == "fixed" else published_notes.note(row["text"])
+        if row["hadm_id"] in first and note is not None:
+            found.append((int(row["hadm_id"]), first[row["hadm_id"]], note))
     return found
 
 

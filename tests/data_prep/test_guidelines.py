@@ -1,12 +1,15 @@
 """The guideline PDF, by a synthetic one with the official one's headings, contents and running heads."""
 
 import json
+import random
+import re
+import textwrap
 import zlib
 from pathlib import Path
 
 import pytest
 
-from reward_fns.icd import guidance
+from reward_fns.icd import guidance, icd10
 from reward_fns.judge.prompt import chat, read_prompt
 from tests.conftest import assert_refused, run_command
 
@@ -168,3 +171,122 @@ def test_what_is_no_guideline_is_one_sentence(tmp_path):
     assert_refused(parse(tmp_path, write_pdf(tmp_path / "scan.pdf", [""] * 50)), "no text", "scan")
     letter = write_pdf(tmp_path / "letter.pdf", ["Dear colleague,", "in FY 2025 we met."])
     assert_refused(parse(tmp_path, letter), "C. Chapter-Specific Coding Guidelines")
+
+
+# The official layout: headings over two and three lines, chapters that are empty, one without letters, two very long.
+TITLES = {
+    1: ["Certain Infectious and Parasitic Diseases (A00-B99), U07.1,", "U09.9"],
+    2: ["Neoplasms (C00-D49)"],
+    3: [
+        "Disease of the blood and blood-forming organs and certain",
+        "disorders involving the immune mechanism (D50-D89)",
+    ],
+    4: ["Endocrine, Nutritional, and Metabolic Diseases (E00-E89)"],
+    5: ["Mental, Behavioral and Neurodevelopmental disorders (F01 \u2013", "F99)"],
+    6: ["Diseases of the Nervous System (G00-G99)"],
+    7: ["Diseases of the Eye and Adnexa (H00-H59)"],
+    8: ["Diseases of the Ear and Mastoid Process (H60-H95)"],
+    9: ["Diseases of the Circulatory System (I00-I99)"],
+    10: ["Diseases of the Respiratory System (J00-J99), U07.0"],
+    11: ["Diseases of the Digestive System (K00-K95)"],
+    12: ["Diseases of the Skin and Subcutaneous Tissue (L00-", "L99)"],
+    13: ["Diseases of the Musculoskeletal System and Connective", "Tissue (M00-M99)"],
+    14: ["Diseases of Genitourinary System (N00-N99)"],
+    15: ["Pregnancy, Childbirth, and the Puerperium (O00-", "O9A)"],
+    16: ["Certain Conditions Originating in the Perinatal", "Period (P00-P96)"],
+    17: ["Congenital malformations, deformations, and chromosomal", "abnormalities (Q00-", "Q99)"],
+    18: ["Symptoms, signs, and abnormal clinical and", "laboratory findings, not elsewhere classified (R00-R99)"],
+    19: ["Injury, poisoning, and certain other", "consequences of external causes (S00-T88)"],
+    20: ["External Causes of Morbidity (V00-Y99)"],
+    21: ["Factors influencing health status and", "contact with health services (Z00-Z99)"],
+    22: ["Codes for Special Purposes (U00-U85)"],
+}
+ABOUT = "Assign U07.1 first when the infection is confirmed."
+TABLE = ["Site Code Laterality", "Left 1 yes", "Right 2 no"]
+
+
+def official() -> tuple[list[str], dict[int, list[str]], set[str]]:
+    """The lines of a guideline of the real one's size, the text of every chapter as lines, all whole sentences."""
+    chance, sentences, written = random.Random(0), {ABOUT}, {}
+
+    def said(chapter: int, codes: list[str], many: int) -> list[str]:
+        made = [
+            f"Rule {chapter}-{len(sentences)}-{i} says that {code[:3]}.{code[3:]} is not the first code in such a stay."
+            for i, code in enumerate(chance.choices(codes, k=many))
+        ]
+        sentences.update(made)
+        return textwrap.wrap(" ".join(made), 90)
+
+    for number in TITLES:
+        codes = [code for code in icd10.table().ordered if len(code) > 4 and icd10.chapter(code) == str(number)]
+        if number in (3, 8, 11):
+            written[number] = ["Reserved for future guideline expansion"]
+        elif number == 22:
+            written[number] = ["U07.0 Vaping-related disorder (see Section I.C.10.e., Vaping)",
+                               "U07.1 COVID-19 (see Section I.C.1.g.1., infection (SARS-CoV-2))"]  # fmt: skip
+        elif number == 17:
+            written[number] = said(number, codes, 8)
+        else:
+            lines = []
+            for letter in "abcdefg" if number in (1, 21) else "abc":
+                lines.append(f"{letter}. Topic {number}{letter}")
+                for part in range(1, 9 if number in (1, 21) else 4):
+                    lines += [f"{part}) Part {part}", *said(number, codes, chance.randint(2, 60 if part == 2 else 8))]
+                lines += TABLE if letter == "b" else []
+            written[number] = lines
+    at = written[1].index("g. Topic 1g") + 2
+    written[1][at:at] = [ABOUT]
+    head = "ICD-10-CM Official Guidelines for Coding and Reporting"
+    lines = [head, "FY 2025 -- UPDATED October 1, 2024", "C. Chapter-Specific Coding Guidelines ........ 17"]
+    for number, (*first, last) in TITLES.items():
+        lines += [f"{number}. Chapter {number}: {' '.join(first)}", f"{last} ........ {16 + number}"]
+    lines += ["C. Chapter-Specific Coding Guidelines"]
+    for number, (first, *more) in TITLES.items():
+        running = [head, "FY 2025", f"Page {number} of 120"]
+        body = [*more, *written[number]]
+        place = chance.randrange(len(body))  # a page may end within a heading, too
+        lines += [f"{number}. Chapter {number}: {first}", *body[:place], *running, *body[place:]]
+    return [*lines, "Section II. Selection of Principal Diagnosis", "The reason."], written, sentences
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("official")
+    done = parse(place, write_pdf(place / "official.pdf", official()[0]))
+    assert done.returncode == 0, done.stderr
+    return place / "guidelines.json"
+
+
+def test_no_chapter_of_the_official_layout_loses_a_line(parsed: Path) -> None:
+    written, made = official()[1], json.loads(parsed.read_text())["chapters"]
+    for number, title in TITLES.items():
+        chapter = made[str(number)]
+        assert chapter["title"] == " ".join(title)
+        assert chapter["text"].splitlines() == ([] if number in NONE else written[number]), number
+    assert min(len(made[number]["text"]) for number in ("1", "21")) > 20_000 and "Rule 17-" in made["17"]["text"]
+
+
+def test_what_a_prompt_is_given_is_whole_sentences_about_its_code(parsed: Path) -> None:
+    sentences, chance = official()[2], random.Random(1)
+    of_chapter = {number: [] for number in range(1, 23)}
+    for code in icd10.table().ordered:
+        of_chapter[int(icd10.chapter(code))].append(code)
+    codes = [code for known in of_chapter.values() for code in chance.sample(known, min(14, len(known)))]
+    assert len(codes) >= 290
+    named = 0
+    for code in codes:
+        text = guidance.guideline(code, str(parsed))
+        assert len(text) <= guidance.MOST
+        asked = chat(read_prompt(), "A note.", "Because.", code, guidelines=str(parsed))[1]["content"]
+        assert text in asked and "[…]" not in asked
+        left = " ".join(text.split())
+        for sentence in re.findall(r"Rule \S+ says .*?stay\.", left):
+            assert sentence in sentences, sentence
+            named += f"{code[:3]}." in sentence
+            left = left.replace(sentence, "")
+        headings = r"Topic \d+\w|Part \d|Section I\.C\.\d+|\b\w{1,2}[.)]|" + "|".join(TABLE)
+        assert not re.sub(headings, "", left.replace(ABOUT, "")).split(), (code, left)
+        number = int(icd10.chapter(code))
+        assert bool(text) == (number not in NONE) or number == 22
+    assert named > 100
+    assert ABOUT in guidance.guideline("U07.1", str(parsed)) and "Topic 1g" in guidance.guideline("U071", str(parsed))

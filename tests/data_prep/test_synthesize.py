@@ -93,6 +93,13 @@ def test_the_quirks_of_the_real_files_are_there(mimic: Path) -> None:
     assert 90 <= sum(lengths) / len(lengths) <= 110
     assert all(len(line) <= 70 for text in texts for line in (sections.hospital_course(text) or "").splitlines())
     assert max(Counter(row["subject_id"] for row in notes).values()) >= 3
+    again = [text for text in texts if text.count("Medications on Admission") == 2]
+    assert 0.05 <= len(again) / len(texts) <= 0.15
+    longer = [len(sections.hospital_course(text, "published")) - len(sections.hospital_course(text)) for text in again
+              if sections.hospital_course(text)]  # fmt: skip
+    assert len(longer) > 30 and min(longer) > 0
+    assert all(f"\n \n{heading}\n \n" in "".join(texts) for heading in ("Allergies:", "Past Medical History:"))
+    assert all("___\nFamily History:" in text for text in texts if "Family History:" in text)
     kinds = Counter(row["drg_type"] for row in rows(mimic, "hosp/drgcodes.csv.gz"))
     assert {"HCFA", "HCFA ", "APR", "APR "} == set(kinds)
 

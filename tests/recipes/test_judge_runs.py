@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from common import llm_server
+from reward_fns.judge import check_prompts
 from reward_fns.judge import reward as judge
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.judge_scenarios import ATTACKS, INFO, completions, write
@@ -116,6 +117,10 @@ def test_a_real_vllm_server_grades_and_no_attack_leaves_the_range(vllm: Started)
     for result in grades(texts, judge_weight=1, **options):
         assert result["judge"] in ((0,) if result["reward_error"] else (1, 2, 3, 4, 5))
     assert_refused(run_command("reward_fns.judge.server", "--model", "other", **vllm.environment), "'other'", "it has")
+    long = ("a note that no context holds " * 20_000, "short")
+    with pytest.raises(ValueError, match=r"up to [\d,]+ tokens .*max_model_len of [\d,]+"):
+        check_prompts(list(long), ["I214"], 100, **vllm.options())
+    check_prompts(list(long[1:]), ["I214"], 100, **vllm.options())
 
 
 @pytest.mark.slow
@@ -223,6 +228,7 @@ def test_what_the_script_cannot_start_is_one_sentence(world: World, tmp_path: Pa
     assert_refused(script(tmp_path), "config.json")
     assert_refused(script(world.model, "--"), "a command must follow --")
     assert_refused(script(world.model, JUDGE_PORT="http"), "JUDGE_PORT=http")
+    assert_refused(script(world.model, JUDGE_CONTEXT="all"), "JUDGE_CONTEXT=all", "auto")
     with in_a_thread(Judge()) as server:
         assert_refused(script(world.model, JUDGE_PORT=str(server.port)), f"port {server.port} is in use")
     done = script(world.model, "--", "true", CUDA_VISIBLE_DEVICES="0", JUDGE_PORT=str(free_port()))

@@ -21,7 +21,8 @@ def say(code: str) -> str:
     return f"<think>\nwords of a reasoning\n</think>\n<diagnosis>\n{code}\n</diagnosis>"
 
 
-def icd_folder(out: Path, cases=CASES, labels=LABELS, **changed) -> Path:
+def icd_folder(out: Path, cases=CASES, labels=LABELS, raw=False, **changed) -> Path:
+    """A folder of generations; cases have codes, or whole completions (`raw`)."""
     data = out.parent / "data"
     data.mkdir(exist_ok=True)
     levels = {"chapter": [], "category": sorted({code[:3] for code in labels}), "code": [*labels, "NIL"]}
@@ -30,6 +31,7 @@ def icd_folder(out: Path, cases=CASES, labels=LABELS, **changed) -> Path:
     n = len(cases[0][2])
     made_with["sampling"] |= {"n": n}
     rows = [
-        (patient, gold, [BAD_FORMAT if code is None else say(code) for code in codes]) for patient, gold, codes in cases
+        (patient, gold, codes if raw else [BAD_FORMAT if code is None else say(code) for code in codes])
+        for patient, gold, codes in cases
     ]
-    return folder(out, rows, made_with=made_with, source="mimic_icd")
+    return folder(out, rows, made_with=made_with, source="mimic_icd", per_part=max(3, len(rows) // 4))

@@ -44,6 +44,7 @@ class Judge:
     obeys: bool = True  # keeps to structured output
     model: str = MODEL
     key: str = ""
+    context: int | None = None  # max_model_len
     requests: list[dict[str, Any]] = field(default_factory=list)
     answered: int = 0
     failed: int = 0
@@ -99,7 +100,11 @@ class Judge:
         return reply(GARBAGE.get(fault, fault))
 
     async def models(self, request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model"}]})
+        return web.json_response({"object": "list", "data": [{"id": self.model, "max_model_len": self.context}]})
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        words = sum(len(message["content"].split()) for message in (await request.json())["messages"])
+        return web.json_response({"count": words, "max_model_len": self.context})
 
 
 def reply(content: str | None) -> web.Response:
@@ -122,6 +127,7 @@ class Server:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.judge.chat)
         app.router.add_get("/v1/models", self.judge.models)
+        app.router.add_post("/tokenize", self.judge.tokenize)
         self.runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.05)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True, backlog=1024)

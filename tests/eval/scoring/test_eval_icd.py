@@ -109,7 +109,8 @@ def test_the_published_evaluator_makes_a_class_of_what_it_cannot_parse(tmp_path,
     )
     assert command("eval.score", "--generations", out).returncode == 0
     found = {name: row["value"] for name, row in scores_of(out)["published"].items()}
-    # chapters: gold 9, 1, 10, 4; said 9, 1 (nothing parsed: a hit), 14 (by the letter N), 1. F1: 9 1, 1 2/3, others 0.
+    # The parser is given "<think>" twice and takes the block alone, which starts a line: I214, N, ? are answers.
+    # chapters: gold 9, 1, 10, 4; said 9, 1 (nothing parsed: a hit), 14 (N sorts before N00: 13, no label's), 1 ("?").
     assert found["chapter/f1"] == pytest.approx((1 + 2 / 3) / 5)
     assert found["code/f1"] == pytest.approx(1 / 5)  # I214; the other three golds and NIL are 0
     assert scores_of(out)["metrics"]["chapter/f1"]["value"] == pytest.approx(1 / 4)
