@@ -1,6 +1,7 @@
 """MIMIC-IV to the DRG-LLaMA cohort and DRG-Sapphire's samples, as parquet for verl and for SFT.
 
     python -m data_prep.drg --hosp MIMIC/hosp --note MIMIC/note --out data
+    python -m data_prep.drg --texts notes.csv --labels drgs.csv --out data    # a hospital's own, as they stand
 
 OUT/drg/test.parquet, test_small.parquet, {rl,sft}/{cold,small,small_P,full_P}.parquet (P = SFT share in %),
 descriptions.csv (how each MS-DRG description was read, the unread ones first, in the form of --drg-map) and
@@ -103,6 +104,8 @@ def parse(argv: list[str] | None) -> Namespace:
         if not 1 <= share <= 99:
             raise UserError(f"--small-shares {share} is no share in %; give whole numbers from 1 to 99")
     options.sections = options.sections or ("published" if options.split == "published" else "fixed")
+    if options.split == "published" and options.texts:
+        raise UserError("--split published is a choice of MIMIC-IV's rows; take --split stable or patient for --texts")
     if options.split == "published" and options.sections != "published":
         raise UserError("--split published needs --sections published: the authors' cohort has no other notes")
     return options
@@ -114,11 +117,14 @@ def main(argv: list[str] | None = None) -> None:
     kept = loaded.kept
     own = drg_titles.read_map(options.drg_map)
     titles = drg_titles.Titles(own, matcher=options.split != "published" or options.drg_map is None)
-    cases = drg_cohort.cohort(options.hosp, options.note, options.sections, titles, kept)
+    if options.texts:
+        cases = drg_cohort.own(options.texts, options.labels, titles, kept)
+    else:
+        cases = drg_cohort.cohort(options.hosp, options.note, options.sections, titles, kept)
     if options.split == "published":
         for sentence in unlike_the_authors(kept.facts["releases"], bool(options.drg_map)):
             kept.say(sentence)
-    parts = preparation.divided(splits.SPLITS[options.split], cases, SHARES, options.note, kept)
+    parts = preparation.divided(splits.SPLITS[options.split], cases, SHARES, options.texts or options.note, kept)
     train, test = parts.values()
     numbers, at = np.unique(cases.label, return_inverse=True)
     by_title = np.argsort(np.argsort([cases.gold(number) for number in numbers.tolist()]))[at]
@@ -128,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "test_share": test_share}
     counts = {"train": len(train), "test": len(test), "titles": len(np.unique(cases.label))}
     counts |= {name: len(files[f"rl/{name}"]) for name in ("cold", "small")}
-    kept.facts["counts"] = preparation.compare(counts, PAPER)
+    preparation.compare(counts, PAPER, kept)
     with preparation.written(options.out / "drg", "mimic_drg", cases, files, loaded) as folder:
         titles.write_review(folder / drg_cohort.REVIEW)
     preparation.say_where(options.out / "drg", {"training": len(train), "test": len(test)}, kept)

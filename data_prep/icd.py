@@ -1,6 +1,7 @@
 """MIMIC-IV to DeepICD-R1's task: admission note -> first ICD-10-CM diagnosis, as parquet for verl and for SFT.
 
     python -m data_prep.icd --hosp MIMIC/hosp --note MIMIC/note --out data
+    python -m data_prep.icd --texts notes.csv --labels codes.csv --out data    # a hospital's own, as they stand
 
 OUT/icd/{train,val,test}.parquet (70:10:20), codes.txt (every code that may be answered: the labels and MIMIC's own
 ICD-10 codes; the reward's option extra_codes), labels.json (the label set at chapter, category and code level) and
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from common.commands import UserError, run
 from common.files import sha256
 from data_prep import parquet
-from data_prep.cohort import admission, helpers, mimic, splits
+from data_prep.cohort import admission, helpers, mimic, own, splits
 from data_prep.writing import manifest, preparation, rows
 from reward_fns.icd import icd10
 
@@ -111,8 +112,16 @@ def labels(codes: list[str]) -> dict[str, list[str]]:
     }
 
 
-def answerable(hosp: Path, codes: list[str], kept: manifest.Manifest) -> list[str]:
-    """The labels and the ICD-10 codes of MIMIC's dictionary, sorted."""
+def own_code(label: str) -> str | None:
+    """The code that a user's own label is; None where it has not the shape of one."""
+    code = icd10.normalise(label)
+    return code if icd10.looks_like_code(code) else None
+
+
+def answerable(hosp: Path | None, codes: list[str], kept: manifest.Manifest) -> list[str]:
+    """The labels and, with MIMIC-IV, the ICD-10 codes of its dictionary, sorted."""
+    if hosp is None:
+        return codes
     table = mimic.table(hosp, "d_icd_diagnoses", ("icd_code", "icd_version"))
     own = table.filter(pc.equal(table["icd_version"], 10))["icd_code"].drop_null().to_pylist()
     known = {icd10.normalise(code) for code in own}
@@ -130,15 +139,18 @@ def main(argv: list[str] | None = None) -> None:
     options = p.parse_args(argv)
     loaded = preparation.load("icd", options, argv)
     kept = loaded.kept
-    cases = cohort(options.hosp, options.note, options.sections, kept)
+    if options.texts:
+        cases = own.cohort(options.texts, options.labels, own_code, str, 1, kept)
+    else:
+        cases = cohort(options.hosp, options.note, options.sections, kept)
     codes = sorted(set(cases.label.tolist()))
     levels, known = labels(codes), answerable(options.hosp, codes, kept)
-    parts = preparation.divided(SPLITS[options.split], cases, SHARES, options.note, kept)
+    parts = preparation.divided(SPLITS[options.split], cases, SHARES, options.texts or options.note, kept)
     parts = {name: np.sort(part) for name, part in parts.items()}  # in the order of the notes
     kept.facts["split"] = {"kind": options.split, "seed": splits.SEED, "shares": SHARES}
     counts = {"cases": len(cases.label), **{name: len(part) for name, part in parts.items()}}
     counts |= {"codes": len(codes), "categories": len(levels["category"]) - 1, "chapters": len(levels["chapter"])}
-    kept.facts["counts"] = preparation.compare(counts, PAPER)
+    preparation.compare(counts, PAPER, kept)
     with preparation.written(options.out / "icd", "mimic_icd", cases, parts, loaded, parquet.ICD) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in known), encoding="utf-8")
         (folder / "labels.json").write_text(json.dumps(levels, indent=1) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from common.commands import UserError
 from data_prep.cohort import drg_titles, mimic, sections
+from data_prep.cohort import own as own_cases
 from data_prep.writing import manifest, rows
 from reward_fns.drg import ms_drg
 
@@ -17,6 +18,7 @@ MIN_WORDS = 40  # courses must have more
 ENOUGH = 600  # letters that hold that many words, nearly always
 MIN_CASES = 2  # of a title, in the cohort
 REVIEW = "descriptions.csv"  # where drg_titles lists how descriptions were read
+NUMBERS = {drg.number: drg for drg in ms_drg.DRGS}
 TITLES = {int(drg.number): drg.title for drg in ms_drg.DRGS}
 
 
@@ -107,3 +109,14 @@ def cohort(hosp: Path, note: Path, rules: str, titles: drg_titles.Titles, kept: 
         raise UserError(f"no case is left of {note}; the counts above say where they were lost")
     at, number = at[frequent], number[frequent]
     return rows.Cohort(hadm_id[at], subject_id[at], number, at, texts, TITLES.__getitem__)
+
+
+def own(texts: Path, labels: Path, titles: drg_titles.Titles, kept: manifest.Manifest) -> rows.Cohort:
+    """A user's own cases; a label is a description of any year, read as MIMIC-IV's are, or the number of a v34 DRG."""
+
+    def find(label: str) -> int | None:
+        number = label.zfill(3) if label.isdecimal() else ""
+        drg = NUMBERS.get(number) if number else titles.find(label)
+        return int(drg.number) if drg else None
+
+    return own_cases.cohort(texts, labels, find, TITLES.__getitem__, MIN_CASES, kept)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,6 @@ NOTE_TYPES = ("DS", "AD")  # discharge summaries and addenda to them
 
 BLOCK = 8 << 20
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of such bytes
-AGAIN = "download it again and compare its SHA-256"
 INTEGERS = {"subject_id", "hadm_id", "seq_num", "icd_version"}
 
 
@@ -124,7 +124,7 @@ def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
     raw = pa.OSFile(str(path))
     try:
         with (
-            _Counted(pa.CompressedInputStream(raw, "gzip")) as stream,
+            _Counted(pa.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw) as stream,
             csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
         ):
             for batch in reader:
@@ -134,7 +134,7 @@ def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
                 raise UserError(why)
     except (pa.ArrowInvalid, OSError) as error:
         # the reader's own message can hold the text of a note, and knows no row
-        raise UserError(fault(path, columns) or f"{path} cannot be read; {AGAIN}") from error
+        raise UserError(fault(path, columns) or f"{path} cannot be read; {_again(path)}") from error
 
 
 def _shown(path: Path, blocks: Iterable[Block]) -> Generator[pa.RecordBatch, None, None]:
@@ -163,14 +163,29 @@ def _ahead(items: Generator[Block, None, None], most: int = 32) -> Iterator[Iter
             items.close()
 
 
+def _text(path: Path, **how: str) -> TextIO:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", **how)  # type: ignore[operator]
+
+
+def _again(path: Path) -> str:
+    known = path.name.removesuffix(".csv.gz") in _FILES
+    return "download it again and compare its SHA-256" if known else "mend the file"
+
+
+def header(path: Path) -> list[str]:
+    """The names in the first line."""
+    try:
+        with _text(path, encoding="utf-8-sig", errors="replace") as file:
+            return next(text_csv.reader(file), [])
+    except (OSError, EOFError, zlib.error) as error:
+        what = "gzip CSV" if path.suffix == ".gz" else "CSV"
+        raise UserError(f"{path} is no {what}, or is damaged or cut short in its first line; {_again(path)}") from error
+
+
 def check_columns(path: Path, columns: Sequence[str]) -> None:
     """The file is there, and its first line names every column that is needed."""
     existing(path, "the MIMIC-IV file", "give the folder that holds the release's .csv.gz files")
-    try:
-        with gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-            found = next(text_csv.reader(file), [])
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is no gzip CSV, or is damaged or cut short in its first line; {AGAIN}") from error
+    found = header(path)
     if twice := next((column for column in columns if found.count(column) > 1), None):
         raise UserError(f"{path}, line 1: the column {twice} is there twice; remove or rename one")
     if missing := next((column for column in columns if column not in found), None):
@@ -184,24 +199,24 @@ def check_columns(path: Path, columns: Sequence[str]) -> None:
 
 def fault(path: Path, columns: Sequence[str]) -> str:
     """The first row that cannot be read and what to do, without a word of it; "" if a slow reading finds nothing."""
-    row, line = 0, 1
+    row, line, again = 0, 1, _again(path)
     text_csv.field_size_limit(1 << 30)
     try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with _text(path, encoding="utf-8", errors="surrogateescape") as file:
             rows = text_csv.reader(file, strict=True)
             header = next(rows)
             line = rows.line_num + 1
             for row, values in enumerate(rows, 1):
                 if len(values) != len(header):
-                    return f"{path}, row {row}: {len(values)} values for {len(header)} columns; {AGAIN}"
+                    return f"{path}, row {row}: {len(values)} values for {len(header)} columns; {again}"
                 for name, value in zip(header, values, strict=True):
                     if name in columns and NOT_UTF8.search(value):
-                        return f"{path}, row {row}: the {name} has bytes that are not UTF-8; {AGAIN}"
+                        return f"{path}, row {row}: the {name} has bytes that are not UTF-8; {again}"
                     if name in columns and name in INTEGERS and value and not re.fullmatch(r"[+-]?\d{1,18}", value):
-                        return f"{path}, row {row}: the {name} is no whole number; {AGAIN}"
+                        return f"{path}, row {row}: the {name} is no whole number; {again}"
                 line = rows.line_num + 1
     except (OSError, EOFError, zlib.error):
-        return f"{path} is damaged or cut short after row {row}; {AGAIN}"
+        return f"{path} is damaged or cut short after row {row}; {again}"
     except text_csv.Error:  # all that the strict reader refuses
-        return f"{path}, line {line}: row {row + 1}, which begins there, opens a quote and does not close it; {AGAIN}"
+        return f"{path}, line {line}: row {row + 1}, which begins there, opens a quote and does not close it; {again}"
     return ""

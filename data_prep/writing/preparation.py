@@ -14,6 +14,7 @@ from common.files import whole_folder
 from common.record import command_line
 from data_prep import parquet, prompts
 from data_prep.cohort import splits
+from data_prep.cohort.own import AS_GIVEN
 from data_prep.prompts import control_tokens
 from data_prep.writing import budget, manifest, rows
 
@@ -29,8 +30,10 @@ class Loaded(NamedTuple):
 def flags(doc: str, task: str, most_tokens: int) -> argparse.ArgumentParser:
     """A parser with the flags of both."""
     p = parser(doc)
-    p.add_argument("--hosp", type=Path, required=True, help="MIMIC-IV's hosp folder")
-    p.add_argument("--note", type=Path, required=True, help="MIMIC-IV-Note's note folder")
+    p.add_argument("--hosp", type=Path, help="MIMIC-IV's hosp folder")
+    p.add_argument("--note", type=Path, help="MIMIC-IV-Note's note folder")
+    p.add_argument("--texts", type=Path, metavar="CSV", help="instead of MIMIC-IV: hadm_id, text[, subject_id]")
+    p.add_argument("--labels", type=Path, metavar="CSV", help="and hadm_id, label")
     p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
     p.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
     p.add_argument("--tokenizer", help="a model whose tokenizer counts the prompt and cuts the note to fit")
@@ -40,12 +43,16 @@ def flags(doc: str, task: str, most_tokens: int) -> argparse.ArgumentParser:
 
 def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
     """Prompt, tokenizer, and a manifest that says how it was called."""
+    given = [name for name in ("hosp", "note", "texts", "labels") if getattr(options, name)]
+    if given not in (["hosp", "note"], ["texts", "labels"]):
+        said = ", ".join(f"--{name}" for name in given) or "neither"
+        raise UserError(f"say --hosp and --note (MIMIC-IV), or --texts and --labels (your own); you said {said}")
     prompt = prompts.load(task, options.prompt_dir)
     fit = budget.load(options.tokenizer, options.max_prompt_tokens)
     facts: dict[str, Any] = {
         "command": command_line(f"data_prep.{task}", argv),
         "releases": {},
-        "sections": options.sections,
+        "sections": AS_GIVEN if options.texts else options.sections,
         "prompts": prompts.hashes(options.prompt_dir),
         "max_prompt_tokens": options.max_prompt_tokens if fit else None,
     }
@@ -68,11 +75,12 @@ def divided(
     return named
 
 
-def compare(ours: dict[str, int], paper: dict[str, int]) -> dict[str, dict[str, int]]:
-    """Our counts beside the paper's, printed and for the manifest."""
+def compare(ours: dict[str, int], paper: dict[str, int], kept: manifest.Manifest) -> None:
+    """Print and record our counts, beside the paper's where the data are MIMIC-IV's."""
+    theirs = {} if AS_GIVEN in kept.facts["releases"].values() else paper
     for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}  the paper: {paper[name]:,}")
-    return {name: {"ours": count, "paper": paper[name]} for name, count in ours.items()}
+        print(f"{name:<28} {count:>9,}" + (f"  the paper: {theirs[name]:,}" if theirs else ""))
+    kept.facts["counts"] = {name: {"ours": count, "paper": theirs.get(name)} for name, count in ours.items()}
 
 
 @contextmanager

@@ -19,11 +19,16 @@ import pyarrow.parquet as pq
 
 from common import record
 from common.papers import Printed, find, paper_tables
+from data_prep.cohort.own import AS_GIVEN
 
 Run = Mapping[str, Any]
 
 # Releases, as data preparation recognises them, whose numbers are no reproduction.
-UNFIT = {"unknown or synthetic": "synthetic data", "demo": "MIMIC-IV's demo of 100 patients"}
+UNFIT = {
+    "unknown or synthetic": "synthetic data",
+    "demo": "MIMIC-IV's demo of 100 patients",
+    AS_GIVEN: "data of one's own",
+}
 
 
 @dataclass(frozen=True)

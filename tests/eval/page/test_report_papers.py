@@ -41,6 +41,7 @@ def test_an_evaluation_is_the_row_that_its_models_recipe_trains(tmp_path):
     small = lineage("x", made(tmp_path / "small", "2.2", ["hardware=cpu", "sft_share=90"]))
     assert small.reason == "model and steps scaled down"
     assert lineage("x", made(tmp_path / "made", "unknown or synthetic", [])).reason == "synthetic data"
+    assert lineage("x", made(tmp_path / "own", "as given", [])).reason == "data of one's own"
     assert lineage("x", {"settings": settings()}).reason == "unknown data"
 
 
