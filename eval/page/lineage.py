@@ -58,12 +58,15 @@ def lineage(name: str, run: Run) -> Lineage:
     return Lineage(row, _reason(settings, trained), stage, _cases(source), trained)
 
 
+def unfit(data: Path) -> str | None:
+    """Why numbers on this data file stand beside nobody's, by the manifest of its folder."""
+    releases = _manifest(data).get("releases", {})
+    return next((UNFIT[name] for name in releases.values() if name in UNFIT), None) if releases else "unknown data"
+
+
 def _reason(settings: Run, trained: Run) -> str | None:
-    releases = _manifest(Path(settings["data"]["name"])).get("releases", {})
-    if not releases:
-        return "unknown data"
-    if unfit := next((UNFIT[release] for release in releases.values() if release in UNFIT), None):
-        return unfit
+    if reason := unfit(Path(settings["data"]["name"])):
+        return reason
     if "hardware=cpu" in trained.get("overrides", []):
         return "model and steps scaled down"
     return f"{settings['data']['limit']:,} cases only" if settings["data"]["limit"] else None

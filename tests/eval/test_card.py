@@ -1,0 +1,57 @@
+"""A model card from what a run and an evaluation left."""
+
+import json
+from pathlib import Path
+
+from common import record
+from tests.conftest import assert_refused
+from tests.support.eval_folders import folder, scored
+
+
+def trained(place: Path, release: str) -> Path:
+    """A finished run's folder, trained on data of a release."""
+    (place / "data").mkdir(parents=True)
+    (place / "data" / "manifest.json").write_text(json.dumps({"releases": {"hosp": release}}))
+    run = place / "run"
+    (run / "hf_model").mkdir(parents=True)
+    about = {
+        "recipe": "drg_sapphire/strict",
+        "model": "org/start",
+        "command": "bash recipes/launch.sh",
+        "commit": "abc",
+    }
+    record.write(run, **about, versions={"verl": "0.9.1"}, data={str(place / "data/train.parquet"): "d" * 64})
+    return run
+
+
+def test_the_card_says_how_the_model_was_made_and_how_good_it_is(tmp_path, command):
+    run, scores = trained(tmp_path, "2.0"), scored(command, folder(tmp_path / "generations"))
+    done = command("eval.card", "--run", run, "--scores", scores / "scores.json")
+    assert done.returncode == 0 and "before you share" in done.stdout, done.stderr
+    text = (run / "hf_model/README.md").read_text()
+    for said in (
+        "base_model: org/start",
+        "# drg_sapphire/strict",
+        "commit abc",
+        "verl 0.9.1",
+        f"train.parquet | `{'d' * 64}`",
+    ):
+        assert said in text, said
+    assert "| drg/pass@1 | 18.8 |" in text and "4 test cases of 3 patients, 4 answers a case" in text
+    assert "data use agreement" in text and "synthetic" not in text
+
+
+def test_a_model_of_synthetic_cases_is_called_that_and_one_without_scores_not_evaluated(tmp_path, command):
+    run = trained(tmp_path, "unknown or synthetic")
+    assert command("eval.card", "--run", run, "--out", tmp_path / "card.md").returncode == 0
+    text = (tmp_path / "card.md").read_text()
+    assert "synthetic cases" in text and "Not evaluated." in text and "data use agreement" not in text
+    assert not (run / "hf_model/README.md").exists()
+
+
+def test_what_is_no_run_or_no_scores_is_refused(tmp_path, command):
+    assert_refused(command("eval.card", "--run", tmp_path), "run.json", "recipes/launch.sh")
+    run = trained(tmp_path, "2.0")
+    assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "none.json"), "none.json", "eval.score")
+    (tmp_path / "bad.json").write_text("{")
+    assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "bad.json"), "bad.json is no JSON")
