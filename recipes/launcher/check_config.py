@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,7 @@ MICRO_BATCHES = {  # and what sizes them by tokens instead
 
 def check_keys(config: DictConfig) -> None:
     """Every key is one that somebody reads: Hydra adds misspelt keys of a YAML without a word."""
-    known = dict(leaves(unresolved(verl_defaults())))
+    _, known = _defaults()
     sections = {path[: i + 1] for path in known for i in range(len(path))}
     for path, value in leaves(unresolved(config)):
         key = ".".join(path)
@@ -41,13 +42,21 @@ def check_keys(config: DictConfig) -> None:
                 raise ValueError(f"verl accepts {key} and ignores it; use {alive}")
 
 
+@cache
+def _defaults() -> tuple[dict[tuple[str, ...], Any], dict[tuple[str, ...], Any]]:
+    """verl's own values by key, resolved and as they are written."""
+    return dict(leaves(resolved(verl_defaults()))), dict(leaves(unresolved(verl_defaults())))
+
+
 def check_types(config: DictConfig) -> None:
     """Where verl's own default is a number or a switch, the value is one; no number is less than makes sense."""
-    usual, written = dict(leaves(resolved(verl_defaults()))), dict(leaves(unresolved(config)))
+    usual, known = _defaults()
     # a value that stands there before those that refer to it
-    for path, value in sorted(leaves(resolved(config)), key=lambda leaf: "${" in str(written.get(leaf[0]))):
+    for path, value in sorted(leaves(unresolved(config)), key=lambda leaf: "${" in str(leaf[1])):
         key, default = ".".join(path), usual.get(path)
         least = KEYS["least"].get(key)
+        if "${" in str(value):  # resolving takes long: one of verl's refers to a key that is looked at itself
+            value = default if least is None and value == known.get(path) else OmegaConf.select(config, key)
         if value is None and (least is None or default is None):
             continue
         if isinstance(default, bool):
