@@ -60,11 +60,10 @@ def principal(hosp: Path, kept: manifest.Manifest) -> dict[int, str]:
 
 def admission_notes(batch: pa.RecordBatch, mode: str) -> pa.RecordBatch:
     """The admission notes of a batch of hadm_id, subject_id and text; one that says nothing of the stay is left out."""
-    notes = [admission.note(text, mode) for text in mimic.strings(batch.column(2))]
-    columns = [pc.fill_null(column, mimic.NOBODY) for column in batch.columns[:2]]
-    columns += [pa.array([note and manifest.digest(note) for note in notes], pa.binary(manifest.DIGEST))]
-    columns += [pa.array(notes, pa.large_string())]
-    return pa.record_batch(columns, ["hadm_id", "subject_id", "digest", "note"]).drop_null()
+    wanted = zip(batch.column(0).is_valid().to_pylist(), mimic.strings(batch.column(2)), strict=True)
+    notes = [admission.note(text, mode) if coded else None for coded, text in wanted]
+    columns = [batch.column(0), pc.fill_null(batch.column(1), mimic.NOBODY), pa.array(notes, pa.large_string())]
+    return pa.record_batch(columns, ["hadm_id", "subject_id", "note"]).drop_null()
 
 
 def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.Cohort:
@@ -76,9 +75,9 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.C
         def with_code() -> Iterator[pa.RecordBatch]:
             nonlocal total, coded
             for batch in batches:
-                has_code = [hadm_id in codes for hadm_id in batch.column(0).to_pylist()]
-                total, coded = total + len(has_code), coded + sum(has_code)
-                yield batch if all(has_code) else batch.filter(pa.array(has_code, pa.bool_()))
+                ids = [hadm_id if hadm_id in codes else None for hadm_id in batch.column(0).to_pylist()]
+                total, coded = total + len(ids), coded + len(ids) - ids.count(None)
+                yield batch.set_column(0, "hadm_id", pa.array(ids, pa.int64()))  # to take the texts out would copy all
 
         workers = helpers.wanted(note / mimic.DISCHARGE)
         found = list(helpers.each(with_code(), partial(admission_notes, mode=mode), workers))
@@ -94,7 +93,7 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.C
     kept.step("one note per admission", usable, len(first), "a later note of the same admission")
     if len(first) < usable:
         cases = cases.take(pa.array(first))
-    if copies := len(first) - pc.count_distinct(cases["digest"]).as_py():
+    if copies := len(first) - pc.count_distinct(cases["note"]).as_py():
         kept.say(f"{copies} admission notes equal an earlier one; they stay: the paper names no rule against them")
     hadm_id, subject_id = (cases[name].to_numpy() for name in ("hadm_id", "subject_id"))
     code = np.array([codes[each] for each in hadm_id.tolist()])

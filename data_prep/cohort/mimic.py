@@ -6,13 +6,12 @@ for batch in mimic.notes(note, ("hadm_id", "text")): ...
 
 import csv as text_csv
 import gzip
-import io
 import re
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
@@ -35,7 +34,9 @@ DISCHARGE = "discharge.csv.gz"
 NOBODY = -1  # an admission or patient that a note does not name
 NOTE_TYPES = ("DS", "AD")  # discharge summaries and addenda to them
 
-BLOCK = 8 << 20
+BLOCK, PIECE = 8 << 20, 1 << 16
+LONGEST = 1 << 18  # bytes of a note, several times over
+TEXT = "text"
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of such bytes
 INTEGERS = {"subject_id", "hadm_id", "seq_num", "icd_version"}
 
@@ -98,21 +99,6 @@ def batches(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch, Non
     return _shown(path, _blocks(path, columns))
 
 
-class _Counted(io.RawIOBase):
-    """A stream that counts the quotes that are read from it."""
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self.stream, self.quotes = stream, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.stream.read(size)
-        self.quotes += data.count(b'"')
-        return data
-
-
 Block = tuple[pa.RecordBatch, int]  # some rows, and how many bytes of the file are read by then
 
 
@@ -122,19 +108,35 @@ def _blocks(path: Path, columns: Sequence[str]) -> Generator[Block, None, None]:
     )
     parse = csv.ParseOptions(newlines_in_values=True)
     raw = pa.OSFile(str(path))
+    # a quote that is not closed takes all that follows for its value, and nothing else tells: an odd number of quotes
+    # may be one, and among notes, which it would take long to count in, a text too long for a note
+    suspect = path.name != DISCHARGE and _quotes(path) % 2
     try:
         with (
-            _Counted(pa.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw) as stream,
+            _unpacked(path, raw) as stream,
             csv.open_csv(stream, csv.ReadOptions(block_size=BLOCK), parse, convert) as reader,
         ):
             for batch in reader:
+                if not suspect and TEXT in columns and batch.num_rows:
+                    suspect = pc.max(pc.binary_length(batch.column(TEXT))).as_py() > LONGEST
                 yield batch, raw.tell()
-            # one that is not closed takes all that follows for its value, and nothing else tells
-            if stream.quotes % 2 and (why := fault(path, columns)):
-                raise UserError(why)
+        if suspect and (why := fault(path, columns)):
+            raise UserError(why)
     except (pa.ArrowInvalid, OSError) as error:
         # the reader's own message can hold the text of a note, and knows no row
         raise UserError(fault(path, columns) or f"{path} cannot be read; {_again(path)}") from error
+
+
+def _unpacked(path: Path, raw: pa.NativeFile) -> pa.NativeFile:
+    return pa.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw
+
+
+def _quotes(path: Path) -> int:
+    found = 0
+    with suppress(OSError), pa.OSFile(str(path)) as raw, _unpacked(path, raw) as stream:
+        while len(piece := np.frombuffer(stream.read_buffer(PIECE), np.uint8)):
+            found += int(np.count_nonzero(piece == ord('"')))
+    return found
 
 
 def _shown(path: Path, blocks: Iterable[Block]) -> Generator[pa.RecordBatch, None, None]:
