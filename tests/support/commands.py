@@ -126,3 +126,9 @@ def _places(module: str, argv: list[str], named: dict[str, str]) -> Iterator[Non
         for number, handler in before[3].items():
             if handler is not None:  # one that Python did not set cannot be set by it
                 signal.signal(number, handler)
+
+
+def refused(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the launcher's two commands say, in their order, of a run that one of them refuses."""
+    done = run_command("recipes.check", *words, **environment)
+    return done if done.returncode else run_command("recipes.run", *words, **environment)
