@@ -70,7 +70,6 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.C
     """Every admission with a first ICD-10 diagnosis and an admission note, in the order of the notes."""
     total = coded = 0
     with mimic.notes_ahead(note, ("hadm_id", "subject_id", "text")) as batches:
-        codes = principal(hosp, kept)
 
         def with_code() -> Iterator[pa.RecordBatch]:
             nonlocal total, coded
@@ -80,7 +79,9 @@ def cohort(hosp: Path, note: Path, mode: str, kept: manifest.Manifest) -> rows.C
                 yield batch.set_column(0, "hadm_id", pa.array(ids, pa.int64()))  # to take the texts out would copy all
 
         workers = helpers.wanted(note / mimic.DISCHARGE)
-        found = list(helpers.each(with_code(), partial(admission_notes, mode=mode), workers))
+        noted = helpers.each(with_code(), partial(admission_notes, mode=mode), workers)
+        codes = principal(hosp, kept)
+        found = list(noted)
     kept.facts["releases"]["note"] = mimic.release("discharge", total)
     kept.step("first ICD-10 diagnosis", total, coded, "no first ICD-10 diagnosis for the admission")
     usable = sum(batch.num_rows for batch in found)

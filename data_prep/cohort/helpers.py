@@ -34,12 +34,19 @@ def wanted(path: Path) -> int:
 
 
 def each(batches: Iterable[pa.RecordBatch], work: Work, helpers: int) -> Iterator[pa.RecordBatch]:
-    """The result of every batch, in their order; `work` can be pickled."""
+    """The result of every batch, in their order; `work` can be pickled. Helpers start now, not with the first batch."""
     if not helpers:
-        yield from map(work, batches)
-        return
-    results: deque[pa.RecordBatch | _Handed] = deque()
+        return map(work, batches)
     pool = ProcessPoolExecutor(helpers, get_context("spawn"), _begin)
+    for _ in range(helpers):
+        pool.submit(callable, work)  # to read it, a helper imports what it needs
+    return _each(batches, work, helpers, pool)
+
+
+def _each(
+    batches: Iterable[pa.RecordBatch], work: Work, helpers: int, pool: ProcessPoolExecutor
+) -> Iterator[pa.RecordBatch]:
+    results: deque[pa.RecordBatch | _Handed] = deque()
     try:
         for batch in batches:
             waiting = sum(not _is_ready(result) for result in results)
