@@ -76,18 +76,18 @@ def chapter(text: str, labels: frozenset[str] = icd10.NONE) -> str | None:
     None for what sorts behind all ends, on which the published evaluation crashes. A chapter that none of the labels is
     in counts as its class for unknown labels, which is XIV: it files the label "NIL" as any other text.
     """
-    found = _chapter(text)
+    found = _chapter(text[:3])
     return found if not labels or found is None or found in _chapters_of(labels) else _chapter("NIL")
 
 
-def _chapter(text: str) -> str | None:
-    start = text[:3].upper()
-    return next((number for end, number in ENDS.items() if start < end), None)
+@lru_cache(maxsize=1 << 14)
+def _chapter(start: str) -> str | None:
+    return next((number for end, number in ENDS.items() if start.upper() < end), None)
 
 
 @lru_cache(maxsize=8)
 def _chapters_of(labels: frozenset[str]) -> set[str | None]:
-    return {_chapter(label) for label in labels}
+    return {_chapter(label[:3]) for label in labels}
 
 
 def parts(completion: str, gold: str) -> Parts:
