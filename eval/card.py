@@ -24,13 +24,15 @@ TEMPLATE = Path(__file__).parent / "page" / "static" / "card.md"
 def card(folder: Path, scores: Path | None) -> str:
     """The text of the card."""
     made = record.read(folder)
-    if not made:
+    source = made.get("source", {})  # of fine-tuning; a run of verl has a recipe
+    if not source and "recipe" not in made:
         raise UserError(f"{folder} has no {record.NAME}; give the folder of a run of recipes/launch.sh or sft.train")
     found = _scores(scores) if scores else None
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         made=made,
-        start=made.get("model") or made["source"]["model"],
+        name=made.get("recipe") or source.get("name") or "A fine-tuned model",
+        start=made.get("model") or source.get("model"),
         task=TASKS[found["task"]] if found else None,
         scores=found,
         shown=_shown(found) if found else {},

@@ -54,6 +54,9 @@ finished() { [[ -f $1/run.json ]] && grep -q '"status": "finished"' "$1/run.json
 
 config=recipes/drg_sapphire
 rl=$DATA_DIR/drg/rl
+if [[ $hardware == cpu && $DATA_DIR == outputs/demo/data && $MODEL_PATH == outputs/demo/sft ]]; then
+  stage "synthetic data and a small model" outputs/demo/sft/run.json env UNTIL=sft bash recipes/demo.sh
+fi
 stage "parts of $prompts.parquet" "$rl/${prompts}_parts.json" \
   "$PYTHON" -m data_prep.curriculum --data "$rl/$prompts.parquet" --parts "$PHASES"
 

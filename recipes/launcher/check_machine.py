@@ -106,8 +106,7 @@ def _said(config: DictConfig) -> tuple[list[str], list[str]]:
     """Notes and golds of a sample of the training rows."""
     from data_prep import parquet
 
-    files = config.data.train_files
-    table = parquet.read(files if isinstance(files, str) else files[0]).slice(0, 2000)
+    table = parquet.read(files(config, "train_files")[0]).slice(0, 2000)
     return parquet.infos(table, "note"), parquet.golds(table)
 
 

@@ -164,10 +164,8 @@ def _check_files(name: str, above: tuple[str, ...] = ()) -> None:
 
 
 def _base_name(recipe: str, base: str) -> str:
-    path = (
-        Path(f"/{recipe}").parent / base.partition("@")[0]
-    )  # one that begins with / is none below the recipe's folder
-    return str(path)[1:]
+    # a base that begins with / is none below the recipe's folder
+    return str(Path(f"/{recipe}").parent / base.partition("@")[0])[1:]
 
 
 @cache
