@@ -13,8 +13,6 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from tests.support.commands import ROOT
 
 PAGES = ("README.md", "recipes/README.md")
@@ -45,8 +43,7 @@ def blocks() -> list[Block]:
 def clone(place: Path) -> Path:
     """A copy of what git has, with the environment that these tests run in where `make` puts it."""
     environment = Path(sys.prefix)
-    if not (environment / "bin/activate").exists():
-        pytest.skip("this Python is no environment that could be activated")
+    assert (environment / "bin/activate").exists(), "the tests run in the environment that `make` has made"
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in filter(lambda name: (ROOT / name).is_file(), names):
