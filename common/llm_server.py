@@ -153,8 +153,11 @@ class Client:
             retries += 1
             await asyncio.sleep(min(max(pause, fault.pause), left))
 
-    async def send(self, body: Mapping[str, Any] | None) -> bytes:
-        """The answer to one attempt, or a Fault; without a body the list of models is asked for."""
+    async def send(self, body: Mapping[str, Any] | None, to: str = "/chat/completions") -> bytes:
+        """The answer to one attempt, or a Fault; without a body the list of models is asked for.
+
+        `to` is a path below the server's URL, or a URL of the same server.
+        """
         import openai
 
         try:
@@ -165,7 +168,7 @@ class Client:
                 if body is None:
                     answer = await self._openai.get("/models", cast_to=bytes)
                 else:
-                    answer = await self._openai.post("/chat/completions", cast_to=bytes, body=body)
+                    answer = await self._openai.post(to, cast_to=bytes, body=body)
         except openai.APIStatusError as error:
             self.used.update(requests=1, failed=1)
             raise _http_fault(error) from None

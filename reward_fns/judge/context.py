@@ -8,13 +8,13 @@ and with a reasoning of the most tokens that a completion may have. The server c
 that names no limit is not asked.
 """
 
+import asyncio
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
+from common.llm_server import Client, Fault
 from reward_fns.judge import grading
 from reward_fns.judge.prompt import chat, read_prompt
 
@@ -25,36 +25,39 @@ def check_context(
     notes: Iterable[str], codes: Iterable[str], most: int, files: Mapping[str, Any], settings: grading.Settings
 ) -> None:
     """Raise ValueError when a prompt on one of these notes and codes, with `most` tokens of reasoning, is too long."""
-    server = settings.base_url.rstrip("/")
-    listed = (_ask(settings, f"{server}/models") or {}).get("data") or ()
-    limit = next((each.get("max_model_len") for each in listed if each.get("id") == settings.model), None)
-    if not limit:
-        return
-    prompt, note = read_prompt(files.get("prompt")), max(notes, key=len)
-    kinds = {name: files.get(name) for name in ("guidelines", "symptoms")}
-    asked = max(
-        (chat(prompt, note, "", code, **kinds) for code in set(codes)), key=lambda each: len(each[1]["content"])
-    )
-    body = {"model": settings.model, "messages": asked}
-    counted = (_ask(settings, f"{server.removesuffix('/v1')}/tokenize", body) or {}).get("count")
-    tokens = counted or sum(len(message["content"]) for message in asked) // LETTERS
-    needed = tokens + most + grading.request(settings, asked)["max_tokens"]
-    if needed > limit:
+    tokens, limit = asyncio.run(_counted(_longest(notes, codes, files), settings))
+    needed = tokens + most + grading.request(settings, [])["max_tokens"]
+    if limit and needed > limit:
         raise ValueError(
             f"a prompt for the judge takes up to {needed:,} tokens ({tokens:,} and a reasoning of {most:,}), and the "
-            f"server at {server} was started with a max_model_len of {limit:,}; start it with --max-model-len {needed} "
-            "or more, as `bash recipes/judge.sh MODEL` does where memory allows"
+            f"server at {settings.base_url} was started with a max_model_len of {limit:,}; start it with "
+            f"--max-model-len {needed} or more, as `bash recipes/judge.sh MODEL` does where memory allows"
         )
 
 
-def _ask(settings: grading.Settings, url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    """The JSON that a server answers with; None without one."""
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get(settings.key_env):
-        headers["Authorization"] = f"Bearer {key}"
-    opener = build_opener(*[ProxyHandler({})] * settings.local)
-    with suppress(OSError, ValueError):
-        data = json.dumps(body).encode() if body else None
-        with opener.open(Request(url, data, headers), timeout=settings.timeout) as answer:
-            return json.load(answer)
-    return None
+def _longest(notes: Iterable[str], codes: Iterable[str], files: Mapping[str, Any]) -> list[dict[str, str]]:
+    prompt, note = read_prompt(files.get("prompt")), max(notes, key=len)
+    kinds = {name: files.get(name) for name in ("guidelines", "symptoms")}
+    chats = (chat(prompt, note, "", code, **kinds) for code in set(codes))
+    return max(chats, key=lambda each: len(each[1]["content"]))
+
+
+async def _counted(asked: list[dict[str, str]], settings: grading.Settings) -> tuple[int, int]:
+    """The tokens of this prompt and the most that the server takes; 0 and 0 where it does not say."""
+    async with aclosing(Client(settings)) as client:
+        listed = (await _said(client, None)).get("data") or ()
+        limit = next((each.get("max_model_len") for each in listed if each.get("id") == settings.model), None)
+        if not limit:
+            return 0, 0
+        body = {"model": settings.model, "messages": asked}
+        counting = f"{settings.base_url.rstrip('/').removesuffix('/v1')}/tokenize"
+        counted = (await _said(client, body, counting)).get("count")
+    return counted or sum(len(message["content"]) for message in asked) // LETTERS, limit
+
+
+async def _said(client: Client, body: Mapping[str, Any] | None, *to: str) -> dict[str, Any]:
+    """What the server answers; nothing where it does not."""
+    with suppress(Fault, ValueError):
+        found = json.loads(await client.send(body, *to))
+        return found if isinstance(found, dict) else {}
+    return {}
