@@ -12,6 +12,7 @@ the mean over the n runs that the samples are.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,17 @@ class Answers:
 def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
     """Macro precision, recall and F1 for each set, by name (`f1`, `f1@gold`), with the mean number of labels."""
     size, cluster = number(patients)
-    everybody = np.ones((size, 1))
+    of_gold = _counted(answers, answers.gold, cluster, size)
     runs = [_Run(answers, answers.said[:, j], cluster, size) for j in range(answers.said.shape[1])]
-    whole = zip(*(run.macro(everybody) for run in runs), strict=True)
-    values, labels = (np.mean(each, axis=0)[..., 0] for each in whole)
-    halves = bootstrap.half_samples(size)
-    draws = np.concatenate([sum(run.macro(half)[0] for run in runs) / len(runs) for half in halves], axis=2)
+
+    def averages(weights: Array) -> tuple[Array, Array]:
+        """The means over the runs for weighted patients: averages, and how many labels."""
+        gold = of_gold @ weights
+        found = [run.macro(weights, gold) for run in runs]
+        return sum(means for means, _ in found) / len(runs), sum(labels for _, labels in found) / len(runs)
+
+    values, labels = (each[..., 0] for each in averages(np.ones((size, 1))))
+    draws = np.concatenate([averages(half)[0] for half in bootstrap.half_samples(size)], axis=2)
     found = {}
     for i, measure in enumerate(MEASURES):
         for j, labelled in enumerate(SETS):
@@ -54,31 +60,31 @@ def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, 
     return found
 
 
+def _counted(answers: Answers, labels: Array, cluster: Array, patients: int) -> Any:
+    """How often a label is said of each patient, sparse: (classes, patients)."""
+    from scipy.sparse import csr_matrix
+
+    valid = labels != INVALID
+    entries = (np.ones(valid.sum()), (labels[valid], cluster[valid]))
+    return csr_matrix(entries, shape=(answers.size, patients))
+
+
 class _Run:
     """One sample of every case as sparse counts of (class, patient)."""
 
     def __init__(self, answers: Answers, said: Array, cluster: Array, patients: int) -> None:
-        from scipy.sparse import csr_matrix
+        right = _counted(answers, np.where(said == answers.gold, said, INVALID), cluster, patients)
+        self.of_said = _counted(answers, said, cluster, patients)
+        self.file = answers.file
+        self.kept = np.flatnonzero(np.diff(right.indptr))  # the others add nothing to a sum over classes
+        self.of_right = right[self.kept]
 
-        def counted(labels: Array, where: Array) -> csr_matrix:
-            entries = (np.ones(where.sum()), (labels[where], cluster[where]))
-            return csr_matrix(entries, shape=(answers.size, patients))
-
-        gold, everywhere = answers.gold, np.ones(len(said), dtype=bool)
-        self.of_right, self.of_said = counted(gold, said == gold), counted(said, said != INVALID)
-        self.of_gold = counted(gold, everywhere)
-        self.union = self.of_said + self.of_gold
-        self.outside = self.of_said[~answers.file]
-        self.file = int(answers.file.sum())
-        self.kept = np.flatnonzero(np.diff(self.of_right.indptr))
-
-    def macro(self, weights: Array) -> tuple[Array, Array]:
+    def macro(self, weights: Array, gold: Array) -> tuple[Array, Array]:
         """Averages of shape (3 measures, 3 sets of labels, columns), and how many labels the sets have."""
-        said, gold, right = (matrix[self.kept] @ weights for matrix in (self.of_said, self.of_gold, self.of_right))
-        union, golds, outside = (
-            ((matrix @ weights) > 0).sum(axis=0) for matrix in (self.union, self.of_gold, self.outside)
-        )
-        labels = np.stack([union, golds, self.file + outside])
+        said, right = self.of_said @ weights, self.of_right @ weights
+        union, golds, outside = ((of > 0).sum(axis=0) for of in (said + gold, gold, said[~self.file]))
+        labels = np.stack([union, golds, self.file.sum() + outside])
+        said, gold = said[self.kept], gold[self.kept]
         sums = divide(right, np.stack([said, gold, (said + gold) / 2]), 0.0).sum(axis=1)
         return divide(sums[:, None], labels[None]), labels
 

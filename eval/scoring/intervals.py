@@ -53,11 +53,14 @@ class Bootstrap:
     def totals(self, values: Any, patients: Array) -> Array:
         """The sums of each column of `values` (cases x M, also sparse) in every draw of patients: (draws, M)."""
         from scipy.sparse import csr_matrix
+        from threadpoolctl import threadpool_limits
 
         size, cluster = number(patients)
         cases = csr_matrix((np.ones(len(cluster)), (cluster, np.arange(len(cluster)))), shape=(size, len(cluster)))
         sums = (cases @ values).T
-        return np.concatenate([np.asarray(sums @ weights).T for weights in self.resamples(size)])
+        # Products this small gain nothing from threads, which wait for one another where others use the cores.
+        with threadpool_limits(1, "blas"):
+            return np.concatenate([np.asarray(sums @ weights).T for weights in self.resamples(size)])
 
     def _blocks(self) -> Iterator[int]:
         for start in range(0, self.draws, DRAWS_AT_ONCE):
