@@ -7,11 +7,12 @@
     python -m recipes.memory deepicd_r1/sft_grpo --here                    # against the GPUs of this machine
 
 Everything is arithmetic from the composed recipe and the model's shape; nothing is loaded. In the formulas N are
-parameters, N_l those of a layer, A of an adapter, E of the embedding, G GPUs, T tokens of a micro-batch, L layers, H and
-I hidden and inner width, V the vocabulary. A recipe that does not fit ends with a sentence and exit status 2.
+parameters, N_l those of a layer, A of an adapter, E of the embedding, G GPUs, T tokens of a micro-batch, L layers,
+H and I hidden and inner width, V the vocabulary. A recipe that does not fit ends with a sentence and exit status 2.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
@@ -20,17 +21,18 @@ from common.papers import Row, paper_rows, row_of
 from recipes.launcher.check_config import asks_judge, check_recipe
 from recipes.launcher.compose import compose, recipes, split_launch_options
 from recipes.sizing import costs, grpo, host, refusals, seconds
-from recipes.sizing.phases import COLUMNS, SPARE, Phase, largest
+from recipes.sizing.phases import COLUMNS, Phase, largest
 from recipes.sizing.shapes import shape_of
 
 
 def table(phases: Iterable[Phase], card: float) -> list[str]:
     """Gigabytes by phase and kind, then the formulas of the largest phase."""
     phases = list(phases)
-    lines = ["".join(f"{word:>13}" for word in ("GB a GPU", *COLUMNS, "in all"))]
+    lines = [f"{'GB a GPU':>14}" + "".join(f"{word:>13}" for word in (*COLUMNS, "in all"))]
     for one in phases:
         sums = [sum(part.bytes for part in one.parts if part.column == column) for column in COLUMNS]
-        lines.append("".join([f"{one.name:>13}", *(f"{s / 1e9:13.1f}" if s else f"{'-':>13}" for s in (*sums, one.bytes))]))
+        numbers = (f"{size / 1e9:13.1f}" if size else f"{'-':>13}" for size in (*sums, one.bytes))
+        lines.append(f"{one.name:>14}" + "".join(numbers))
     most = largest(phases)
     lines.append(f"most: {most.name}, {most.bytes / 1e9:.1f} GB, {most.bytes / card:.0%} of {card / 1e9:.1f}")
     lines += [f"  {part.column:<12}{part.bytes / 1e9:7.1f} = {part.formula}" for part in most.parts]
@@ -44,14 +46,16 @@ def of_recipe(config: DictConfig, here: bool) -> list[str]:
         raise UserError("hardware=cpu has no GPU memory to count; name another profile")
     if shape is None:
         path = config.actor_rollout_ref.model.path
-        raise UserError(f"the shape of {path} is not known; give places.model a folder with a config.json of Llama's or Qwen2's form")
+        raise UserError(
+            f"the shape of {path} is not known; give places.model a folder with the config.json of a Llama or a Qwen2"
+        )
     judge, took = int(asks_judge(config)), seconds.step(config, shape)
     size, copies = host.disk(config, shape)
     parts = host.memory(config, shape)
-    said = f"{shape.parameters:,} parameters, {grpo.devices(config)} GPUs" + (" and one of the judge's" if judge else "")
+    beside = " and one of the judge's" if judge else ""
     parted = ", ".join(f"{part.bytes / 1e9:.0f} {part.column}" for part in parts if part.bytes)
     return [
-        said,
+        f"{shape.parameters:,} parameters, {_gpus(grpo.devices(config))}{beside}",
         *table(grpo.phases(config, shape, card), card),
         f"host memory  {sum(part.bytes for part in parts) / 1e9:.0f} GB a node: {parted}",
         f"disk         {size * copies / 1e9:.0f} GB: {copies} checkpoints of {size / 1e9:.0f}, one in the making",
@@ -70,6 +74,10 @@ def of_row(row: Row) -> list[str]:
     hours_ = f"{'<= ' * found.most}{hours:,.0f} h" if hours else "-"
     share = f"{most.bytes / found.card:.0%}"
     return [f"{row.id:<40}{gpus:>6}{most.name:>16}{most.bytes / 1e9:>8.1f} GB{share:>6}{step:>8}{hours_:>12}"]
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' * (count > 1)}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -91,8 +99,8 @@ def main(argv: list[str] | None = None) -> None:
         row = row_of(given.what)
         recipe, options = row.recipe, [*row.options, *options]
     if row and row.sft:
-        found = costs.sft_cost(row)
-        print("\n".join([f"SFT, {row.sft}, {found.gpus} GPUs", *table(found.phases, found.card), ""]))
+        found = costs.sft_cost(replace(row, options=tuple(options)))
+        print("\n".join([f"SFT, {row.sft}, {_gpus(found.gpus)}", *table(found.phases, found.card), ""]))
     elif row and not recipe:
         found = costs.cost(row)
         print("\n".join(["generation, 1 GPU", *table(found.phases, found.card)]))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import OmegaConf
 
-from common.papers import Row, paper_rows, papers
+from common.papers import Row, paper_rows, paper_tables, papers
 from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
@@ -17,6 +17,7 @@ from recipes.sizing.shapes import named, shape_of
 
 EVALUATION = 0.92  # vLLM's own share of a card where it has it to itself
 CARD = 85.5e9  # of an H100 with 80 GB
+PHASES = 3  # of staged learning, each with the steps that its row states
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def _grpo(row: Row) -> Cost:
     steps = row.steps or (paper_rows()[row.after].steps if row.after else None)
     phases_ = tuple(grpo.phases(config, shape, size))
     took = sum(seconds.step(config, shape).values())
+    steps = steps * PHASES if steps and row.stages else steps
     return Cost(grpo.devices(config), int(asks_judge(config)), size, phases_, took, steps, row.steps is None)
 
 
@@ -67,11 +69,16 @@ def sft_cost(row: Row) -> Cost:
     start = row.start or _model(row)
     shape = named(start)
     assert shape is not None, start
-    cases = row.cases if not row.recipe else None
+    cases = None if row.recipe else row.cases or _printed_cases(row)
     batch = said.get("per_device_train_batch_size", 8) * gpus * sft.accumulation(said, gpus)
     steps = int(cases * said["num_train_epochs"] // batch) if cases else None
     phases_ = tuple(sft.phases(said, shape, gpus))
     return Cost(gpus, 0, CARD, phases_, seconds.sft_step(said, shape, gpus), steps)
+
+
+def _printed_cases(row: Row) -> int | None:
+    tables = (table for table in paper_tables() if table.folder == row.paper)
+    return next((one.sft_cases for table in tables for one in table.rows if f"{row.paper}/{one.id}" == row.id), None)
 
 
 def _model(row: Row) -> str:

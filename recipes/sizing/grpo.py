@@ -3,8 +3,9 @@
     for phase in phases(config, shape, card): print(phase.name, phase.bytes)
 
 Read off verl 0.9.1: workers/engine/fsdp/transformer_impl.py (what is kept, gathered, offloaded and when) and
-workers/engine_workers.py (how weights reach vLLM). In the formulas N are parameters, N_l those of a layer, A those of an
-adapter, E of the embedding, G GPUs, T tokens of a micro-batch, L layers, H hidden and I inner width, V the vocabulary.
+workers/engine_workers.py (how weights reach vLLM). In the formulas N are parameters, N_l those of a layer, A those of
+an adapter, E of the embedding, G GPUs, T tokens of a micro-batch, L layers, H and I hidden and inner width, V the
+vocabulary.
 """
 
 from dataclasses import dataclass

@@ -58,9 +58,8 @@ def check_fit(config: DictConfig, here: bool = False) -> None:
     shape, size = shape_of(config), card(config, here)
     if config.trainer.device == "cpu" or shape is None or not size:
         return
-    fault = _fault(config, shape, size)
-    if fault:
-        raise ValueError(f"{fault}; {_remedy(config, shape, size)}")
+    if said := fault(config, shape, size):
+        raise ValueError(f"{said}; {_remedy(config, shape, size)}")
 
 
 def check_gpus(config: DictConfig) -> None:
@@ -117,7 +116,8 @@ def _elsewhere(config: DictConfig) -> bool:
     return address != "local"
 
 
-def _fault(config: DictConfig, shape: Shape, size: float) -> str | None:
+def fault(config: DictConfig, shape: Shape, size: float) -> str | None:
+    """Why a GPU of that size cannot hold the run, if it cannot."""
     phases = grpo.phases(config, shape, size)
     most: Phase = largest(phases)
     if most.bytes > (1 - SPARE) * size:
@@ -138,10 +138,10 @@ def _remedy(config: DictConfig, shape: Shape, size: float) -> str:
         trial = copy.deepcopy(config)
         for key, value in changes.items():
             OmegaConf.update(trial, f"{ROOMS}.{key}", value, force_add=True)
-        if _fault(trial, shape, size) is None:
+        if fault(trial, shape, size) is None:
             words = (f"{ROOMS}.{key}={str(value).lower()}" for key, value in changes.items())
             return f"say {' '.join(words)}"
-    return "take more GPUs or larger ones (hardware=NAME), a smaller model, or adapters (actor_rollout_ref.model.lora_rank)"
+    return f"take more GPUs or larger ones (hardware=NAME), a smaller model, or adapters ({ROOMS}.model.lora_rank)"
 
 
 def _candidates(config: DictConfig) -> Iterator[dict[str, object]]:

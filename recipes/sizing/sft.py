@@ -21,8 +21,9 @@ def synchronizes(said: Mapping[str, Any]) -> bool:
 
 def accumulation(said: Mapping[str, Any], gpus: int) -> int:
     """Micro-batches a step: what makes `global_batch` of them."""
-    rows = said.get("per_device_train_batch_size", 8) * gpus
-    return max(1, said["global_batch"] // rows) if said.get("global_batch") else said["gradient_accumulation_steps"]
+    if not said.get("global_batch"):
+        return said.get("gradient_accumulation_steps", 1)
+    return max(1, said["global_batch"] // (said.get("per_device_train_batch_size", 8) * gpus))
 
 
 def phases(said: Mapping[str, Any], shape: Shape, gpus: int) -> list[Phase]:
