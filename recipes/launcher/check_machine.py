@@ -114,7 +114,7 @@ def _said(config: DictConfig) -> tuple[list[str], list[str]]:
 def check_run(recipe: str, config: DictConfig) -> None:
     """What would stop a run of it here and now, the quick checks first."""
     check_environment(config)
-    machine = (refusals.check_gpus, refusals.check_attention, refusals.check_cpus)
     fits = partial(refusals.check_fit, here=True)
-    here = (check_data, partial(check_reward, here=True), check_disk, check_servers)
-    check_recipe(recipe, config, *machine, check_model, fits, *here)
+    machine = (refusals.check_gpus, refusals.check_cpus, refusals.check_attention, fits)
+    here = (check_model, check_data, partial(check_reward, here=True), check_disk, check_servers)
+    check_recipe(recipe, config, *machine, *here)

@@ -85,16 +85,17 @@ KNOWN = {  # as their config.json on the hub says
 def named(model: str) -> Shape | None:
     """The shape of a model folder or of a name on the hub; nothing where neither says it."""
     file = Path(model) / "config.json"
-    return _read(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else KNOWN.get(_base(model))
+    if not file.is_file():
+        return KNOWN.get(re.sub("-Instruct$", "", model))
+    try:
+        return _read(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}); copy or export the model again") from error
 
 
 def shape_of(config: DictConfig) -> Shape | None:
     """The shape of the model that a composed recipe trains: what it starts from, or what that was fine-tuned from."""
     return named(str(config.actor_rollout_ref.model.path)) or named(str(OmegaConf.select(config, "study.model")))
-
-
-def _base(model: str) -> str:
-    return re.sub("-Instruct$", "", model)
 
 
 def _read(said: dict[str, Any]) -> Shape | None:
