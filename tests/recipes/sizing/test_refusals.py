@@ -1,4 +1,4 @@
-"""What a machine cannot run is one sentence, before Ray or a judge starts. Its driver is a script on PATH that answers."""
+"""What a machine cannot run is one sentence, before Ray or a judge starts. Its driver is a script that answers."""
 
 import importlib
 import os
