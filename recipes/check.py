@@ -19,6 +19,7 @@ from recipes.launcher.compose import compose, recipes, split_launch_options
 from recipes.launcher.laptop import prepare
 from recipes.launcher.paper_check import check_row, check_settings, default_places
 from recipes.launcher.stages import stages
+from recipes.sizing.costs import check_sft
 from recipes.sizing.refusals import check_fit
 
 
@@ -46,6 +47,8 @@ def check_all() -> None:
     for row in rows:
         if not row.recipe:  # its files are there, or it could not have been read
             print(f"{row.id:<42} ok  no GRPO")
+        if row.sft:
+            check_sft(row)
     jobs = [(recipe, [row for row in rows if row.recipe == recipe]) for recipe in recipes()]
     with ProcessPoolExecutor() as pool:
         for lines in pool.map(check_together, *zip(*jobs, strict=True)):

@@ -1,17 +1,19 @@
 """What a row of a paper takes: GPUs, gigabytes, seconds a step, GPU hours. All predicted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from omegaconf import OmegaConf
 
+from common.commands import UserError
 from common.papers import Row, paper_rows, paper_tables, papers
 from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
-from recipes.launcher.paper_check import read_settings
+from recipes.launcher.paper_check import default_places, read_settings
 from recipes.launcher.stages import sft_gpus
 from recipes.sizing import grpo, seconds, sft
-from recipes.sizing.phases import OTHER, Part, Phase, largest, phase
+from recipes.sizing.phases import OTHER, SPARE, Part, Phase, largest, phase
 from recipes.sizing.refusals import card
 from recipes.sizing.shapes import named, shape_of
 
@@ -51,14 +53,19 @@ def cost(row: Row) -> Cost:
 
 
 def _grpo(row: Row) -> Cost:
-    config = compose(str(row.recipe), row.options)
-    shape, size = shape_of(config), card(config)
-    assert shape is not None, f"{row.id}: a model that recipes.sizing.shapes does not know"
     steps = row.steps or (paper_rows()[row.after].steps if row.after else None)
-    phases_ = tuple(grpo.phases(config, shape, size))
-    took = sum(seconds.step(config, shape).values())
-    steps = steps * PHASES if steps and row.stages else steps
-    return Cost(grpo.devices(config), int(asks_judge(config)), size, phases_, took, steps, row.steps is None)
+    found = _of_recipe(str(row.recipe), tuple(word for word in row.options if not word.startswith("sft_share=")))
+    return replace(found, steps=steps * PHASES if steps and row.stages else steps, most=row.steps is None)
+
+
+@cache
+def _of_recipe(recipe: str, options: tuple[str, ...]) -> Cost:
+    with default_places():
+        config = compose(recipe, options)
+        shape, size = shape_of(config), card(config)
+        assert shape is not None, f"{recipe}: a model that recipes.sizing.shapes does not know"
+        took = sum(seconds.step(config, shape).values())
+        return Cost(grpo.devices(config), int(asks_judge(config)), size, tuple(grpo.phases(config, shape, size)), took)
 
 
 def sft_cost(row: Row) -> Cost:
@@ -74,6 +81,17 @@ def sft_cost(row: Row) -> Cost:
     steps = int(cases * said["num_train_epochs"] // batch) if cases else None
     phases_ = tuple(sft.phases(said, shape, gpus))
     return Cost(gpus, 0, CARD, phases_, seconds.sft_step(said, shape, gpus), steps)
+
+
+def check_sft(row: Row) -> None:
+    """A row's fine-tuning leaves 5 % of a GPU, too."""
+    found = sft_cost(row)
+    if found.largest.bytes > (1 - SPARE) * found.card:
+        raise UserError(
+            f"{row.id}: SFT's {found.largest.name} would take {found.largest.bytes / 1e9:.0f} GB on each of "
+            f"{found.gpus} GPUs, and {(1 - SPARE) * found.card / 1e9:.0f} may be used; lower "
+            f"per_device_train_batch_size of {row.paper}/sft/{row.sft}.yaml, or take more GPUs (hardware=NAME)"
+        )
 
 
 def _printed_cases(row: Row) -> int | None:

@@ -2,13 +2,16 @@
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
+from common.commands import UserError
 from common.papers import paper_rows
 from recipes.launcher.compose import compose
+from recipes.launcher.stages import stages
 from recipes.sizing import costs, grpo, host, refusals, sft
 from recipes.sizing.phases import SPARE
 from recipes.sizing.shapes import KNOWN, QWEN_7B, Shape, named
@@ -119,9 +122,17 @@ def test_every_row_leaves_a_twentieth_of_its_gpu() -> None:
         found = costs.cost(row)
         assert found.largest.bytes <= (1 - SPARE) * found.card, id
         assert re.search(rf"^{re.escape(id)} .* {found.largest.bytes / 1e9:.1f} GB", done.stdout, re.M), id
-        if row.recipe and row.sft:
-            before = costs.sft_cost(row)
-            assert before.largest.bytes <= (1 - SPARE) * before.card, f"{id}: SFT"
+        if row.sft:
+            costs.check_sft(row)
+
+
+def test_sft_runs_on_the_gpus_of_its_row_and_is_refused_where_it_does_not_fit() -> None:
+    for name, said in (("size_14b", "fsdp2_x8.yaml"), ("size_3b", "python -m sft.train"), ("untuned_base", None)):
+        row = paper_rows()[f"drg_sapphire/figure10/{name}"]
+        commands = [stage.command for stage in stages(row) if "sft.train" in stage.command]
+        assert [said in command for command in commands] == [True] * (said is not None)
+    with pytest.raises(UserError, match=r"size_14b: SFT's update would take 1\d\d GB on each of 4 GPUs"):
+        costs.check_sft(replace(paper_rows()["drg_sapphire/figure10/size_14b"], options=("hardware=h100x4",)))
 
 
 def test_the_judge_is_counted_and_staged_learning_has_three_phases() -> None:
