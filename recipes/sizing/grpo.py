@@ -101,14 +101,11 @@ def kept(shape: Shape, length: int, checkpointing: bool) -> Part:
 
 
 def logits(config: DictConfig, shape: Shape, length: int, update: bool) -> Part:
-    """Copies of 2 T V bytes: the logits, what divides them by the temperature, and their gradients."""
+    """Copies of 2 T V bytes: the logits, and what divides them by the temperature or the gradients of each loss."""
     warm = config.actor_rollout_ref.rollout.temperature != 1
     flash = attention(config) == "flash_attention_2"  # which brings a cross-entropy that works in place
-    if not update:
-        copies = 1 + warm
-    else:
-        entropy = bool(config.actor_rollout_ref.actor.entropy_coeff)
-        copies = (3 if entropy else 1 + warm) + (0 if flash else 2)
+    gradients = 1 + bool(config.actor_rollout_ref.actor.entropy_coeff) + 2 * (not flash)
+    copies = 1 + (gradients if update else warm)
     return Part("logits", copies * 2 * length * shape.vocab, f"{copies} x 2 T V")
 
 

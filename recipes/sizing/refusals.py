@@ -73,10 +73,10 @@ def check_gpus(config: DictConfig) -> None:
             f"{DRIVER} or newer: have it updated, or take another node"
         )
     asked, free = config.trainer.n_gpus_per_node, sum(gpu.used <= BUSY * gpu.bytes for gpu in found)
-    judge = 1 if asks_judge(config) and not os.environ.get("JUDGE_URL") else 0
+    judge = int(os.environ.get("JUDGE_GPUS") or 1) if asks_judge(config) and not os.environ.get("JUDGE_URL") else 0
     if asked + judge > free:
         busy = f", of which {len(found) - free} are in use" if free < len(found) else ""
-        beside = " and the judge one more" if judge else ""
+        beside = f" and the judge for {judge} more" if judge else ""
         taken = " (the judge has its own)" if os.environ.get("JUDGE_URL") else ""
         raise ValueError(
             f"trainer.n_gpus_per_node asks for {asked} GPUs{beside}, but {len(found)} are visible{taken}{busy}; "

@@ -41,8 +41,8 @@ def test_seven_billion_on_four_gpus_by_hand() -> None:
     table = shown(RECIPE)
     assert table["update"][:3] == [7.6, 7.6, 15.2] and table["log-probs"][:3] == [7.6, 0.0, 15.2]
     assert table["rollout"][6] + table["rollout"][7] == pytest.approx(51.3)  # vLLM: 0.6 of 85.5, 15.2 of it weights
-    # 16,384 tokens x 152,064 words x 2 bytes, once: temperature 1 and no entropy, so gradients take their place
-    assert table["update"][5] == 5.0 == round(16_384 * 152_064 * 2 / 1e9, 1)
+    # 16,384 tokens x 152,064 words x 2 bytes: the logits and their gradient
+    assert table["update"][5] == 10.0 == round(2 * 16_384 * 152_064 * 2 / 1e9, 1)
 
 
 def test_half_a_billion_on_one_gpu_by_hand() -> None:
@@ -131,7 +131,7 @@ def test_sft_runs_on_the_gpus_of_its_row_and_is_refused_where_it_does_not_fit() 
         row = paper_rows()[f"drg_sapphire/figure10/{name}"]
         commands = [stage.command for stage in stages(row) if "sft.train" in stage.command]
         assert [said in command for command in commands] == [True] * (said is not None)
-    with pytest.raises(UserError, match=r"size_14b: SFT's update would take 1\d\d GB on each of 4 GPUs"):
+    with pytest.raises(UserError, match=r"size_14b: SFT's update would take 91 GB on each of 4 GPUs"):
         costs.check_sft(replace(paper_rows()["drg_sapphire/figure10/size_14b"], options=("hardware=h100x4",)))
 
 

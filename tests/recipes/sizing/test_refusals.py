@@ -74,7 +74,7 @@ def test_more_gpus_than_are_visible_and_free_are_refused(machine: Machine) -> No
 
 
 def test_a_judge_needs_a_gpu_of_its_own(machine: Machine) -> None:
-    assert_refused(machine.gpus(4).check(ICD), "4 GPUs and the judge one more", "4 are visible", "JUDGE_URL")
+    assert_refused(machine.gpus(4).check(ICD), "4 GPUs and the judge for 1 more", "4 are visible", "JUDGE_URL")
     assert_refused(machine.gpus(5).check(ICD, DATA_DIR="nowhere"), "the data file nowhere")
     elsewhere = {"JUDGE_URL": "http://judge:8001/v1", "DATA_DIR": "nowhere"}
     assert_refused(machine.gpus(4).check(ICD, **elsewhere), "the data file nowhere")
