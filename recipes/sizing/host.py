@@ -1,6 +1,6 @@
 """What a run of verl takes beside its GPUs: memory of the host, disk for checkpoints, processors that Ray must find."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from recipes.sizing import grpo
 from recipes.sizing.phases import Part
@@ -35,8 +35,9 @@ def disk(config: DictConfig, shape: Shape, total_steps: int | None = None) -> tu
     if trainer.save_freq <= 0:
         return size, 0
     steps = 0 if total_steps is None else total_steps // trainer.save_freq
+    best = bool(OmegaConf.select(config, "trainer.v1.medcode.keep_best"))
     # those that are kept, and one from before this launch or in the making; without a limit, all that will be saved
-    return size, (trainer.max_actor_ckpt_to_keep or max(steps, 1)) + 1
+    return size, (trainer.max_actor_ckpt_to_keep or max(steps, 1)) + best + 1
 
 
 def cpus(config: DictConfig) -> int:
