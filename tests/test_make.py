@@ -100,3 +100,31 @@ def test_help_lists_every_target(tmp_path: Path) -> None:
     assert done.returncode == 0
     for target in ("demo", "test", "test-full", "smoke-all", "check", "lint", "clean"):
         assert f"make {target} " in done.stdout
+
+
+@pytest.mark.parametrize(("driver", "status"), [("570.133.20", 2), ("580.95.05", 0)])
+def test_a_driver_that_cuda_13_does_not_take_is_refused_before_anything_is_installed(
+    tmp_path: Path, driver: str, status: int
+) -> None:
+    program(tmp_path, "nvidia-smi", f"echo {driver}")
+    python = program(tmp_path, "python-env", ENVIRONMENT)
+    done = make(tmp_path, "setup", "ACCEL=gpu", f"PYTHON={python}", PATH=first_in_path(python))
+    assert done.returncode == status, done.stderr
+    if status:
+        assert_refused(done, tmp_path, driver, "CUDA 13", "580 or newer")
+
+
+# In the place of a Python that takes minutes to fill an environment: its pip writes down what it is asked.
+ENVIRONMENT = """[ "$1" = -m ] || exit 0
+mkdir -p "$3/bin"
+printf '#!/bin/sh\\necho "$@" >>"%s/asked"\\n' "$PWD" >"$3/bin/pip"
+chmod +x "$3/bin/pip\""""
+
+
+def test_a_wheel_of_flash_attn_is_installed_where_one_is_named(tmp_path: Path) -> None:
+    python = program(tmp_path, "python-env", ENVIRONMENT)
+    wheel = "https://example.org/flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl"
+    done = make(tmp_path, "setup", "ACCEL=gpu", f"PYTHON={python}", f"FLASH_ATTN_WHEEL={wheel}")
+    assert done.returncode == 0, done.stderr
+    *_, last = (tmp_path / "asked").read_text().splitlines()
+    assert last.endswith(f"--no-deps {wheel}")

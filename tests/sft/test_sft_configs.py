@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from common.commands import UserError
 from recipes.launcher.compose import compose
 from sft import dpo, train
 from sft.tracing.settings import parse as traces
@@ -55,7 +56,7 @@ def test_an_sft_configuration_is_that_of_the_paper(path: Path) -> None:
     assert (config.num_train_epochs, config.learning_rate) == (epochs, rate)
     assert source.name == path.stem and config.output_dir == f"runs/{paper}/sft/{path.stem}"
     written = yaml.safe_load((path.parent / "_base.yaml").read_text()) | yaml.safe_load(path.read_text())
-    assert 4 * written["per_device_train_batch_size"] * written["gradient_accumulation_steps"] == batch
+    assert written["global_batch"] == batch and batch % (8 * written["per_device_train_batch_size"]) == 0
     assert path.read_text().startswith("# ") and "GB" in path.read_text().split("\nbase:")[0]
 
 
@@ -102,3 +103,31 @@ def test_adapters_are_off_unless_asked_for() -> None:
     assert start.adapters(source) is None
     source, _ = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *ON_CPU, "--lora_rank", "16")
     assert start.adapters(source).r == 16
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(16, 4), (32, 2), (64, 1)])
+def test_accumulation_makes_the_global_batch(rows: int, steps: int) -> None:
+    flags = (*ON_CPU, "--global_batch", "64", "--per_device_train_batch_size", str(rows))
+    source, config = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *flags)
+    start.share(source, config)
+    assert config.gradient_accumulation_steps == steps and config.world_size == 1
+    for more in (("--global_batch", "63"), ("--gradient_accumulation_steps", "8"), ("--global_batch", "8")):
+        source, config = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *flags, *more)
+        with pytest.raises(UserError, match=r"is no whole number of micro-batches: 1 GPUs x .*global_batch 0"):
+            start.share(source, config)
+
+
+@pytest.mark.parametrize("path", SFT, ids=ids)
+def test_no_gpu_holds_whole_gradients(path: Path) -> None:
+    """What accelerate and transformers read: gradients are shared out after every micro-batch."""
+    _, config = parsed(path, *ON_CPU)
+    kwargs = config.accelerator_config.gradient_accumulation_kwargs or {}
+    assert kwargs.get("sync_each_batch") or ids(path) == "drg_sapphire/tiny"
+
+
+def test_examples_are_packed_only_where_flash_attn_takes_them() -> None:
+    source, config = parsed(RECIPES / "drg_sapphire/sft/cold.yaml", *ON_CPU, "--padding_free", "true",
+                            "--per_device_train_batch_size", "4", "--global_batch", "64")  # fmt: skip
+    start.share(source, config)
+    assert start.attention() == "sdpa" and not config.padding_free
+    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps) == (1, 64)
