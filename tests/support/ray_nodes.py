@@ -40,7 +40,8 @@ class Nodes:
         found = {}
         for process in psutil.Process(self.started[host].pid).children(recursive=True):
             try:
-                found[(process.cmdline() or [process.name()])[0].split(".")[0]] = process
+                title = (process.cmdline() or [""])[0]
+                found[title.partition(".")[0] if "::" in title else process.name()] = process
             except psutil.NoSuchProcess:
                 continue
         return found
