@@ -82,9 +82,9 @@ def follow(child: subprocess.Popen, log: Log, progress: Progress, watch: Watch) 
     """Wait for verl, showing its start and its steps; a sentence when its workers stop working."""
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
-        log.show_start()
+        log.follow()
         progress.follow()
-        if fault := watch.fault():
+        if fault := watch.fault() or log.fault():
             return fault
     return None
 

@@ -68,7 +68,8 @@ def overrides(address: str, config: DictConfig, passed: Mapping[str, str]) -> li
     """What verl is told so that its driver joins, and its workers find what the driver finds."""
     ray = {"address": address, "num_cpus": None, "num_gpus": None}
     ray |= {f"runtime_env.env_vars.{name}": value for name, value in passed.items()}
-    here = {name: os.path.abspath(place) for name, place in config.places.items() if os.path.exists(str(place))}
+    places = {name: str(config.places[name]) for name in ("data", "model")}
+    here = {name: os.path.abspath(place) for name, place in places.items() if os.path.exists(place)}
     return [
         *(f"++ray_kwargs.ray_init.{key}={_quoted(value)}" for key, value in ray.items()),
         *(f"++places.{name}={_quoted(place)}" for name, place in here.items()),  # workers stand in another folder

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from common.files import sha256
 from common.record import versions
 
 EVERY = 2.0  # seconds
-ANSWER = 60.0  # seconds in which a node must have looked at its files
+ANSWER = 300.0  # seconds in which a node must have looked at its files
 LARGE = 1 << 30  # bytes from which a file is compared by its size
 
 
@@ -99,19 +100,16 @@ def deaths(ray: Any) -> Iterator[str]:
     while True:
         family = {process.pid for process in psutil.Process(os.getppid()).children(recursive=True)} - {os.getpid()}
         jobs |= {job["JobID"] for job in ray._private.state.jobs() if job["DriverPid"] in family}
-        actors = ray._private.state.actors(actor_state_name="DEAD").values()
-        for actor in sorted(actors, key=lambda actor: actor["EndTime"]):
+        dead = (ray._private.state.actors(None, ray.JobID.from_hex(job), "DEAD").values() for job in jobs)
+        for actor in sorted(chain.from_iterable(dead), key=lambda actor: actor["EndTime"]):
             cause, id = actor["DeathCause"], actor["ActorID"]
             why = cause.actor_died_error_context.reason
             died = why in (Died.WORKER_DIED, Died.NODE_DIED) or cause.HasField("oom_context")
-            if died and actor["JobID"] in jobs and id not in told:
+            if died and id not in told:
                 told.add(id)
                 title, address = actor["ActorClassName"].rpartition(".")[2], actor["Address"]["IPAddress"]
-                how = (
-                    "its node is gone"
-                    if why == Died.NODE_DIED
-                    else "it crashed or was killed, perhaps for want of memory"
-                )
+                crash = "it crashed or was killed, perhaps for want of memory"
+                how = "its node is gone" if why == Died.NODE_DIED else crash
                 yield f"the worker ray::{title} (process {actor['Pid']} on node {address}) died: {how}"
         time.sleep(EVERY)
 

@@ -50,7 +50,8 @@ class Nodes:
 def start(words: list[str], home: Path, place: Path, **more: str) -> subprocess.Popen:
     """`ray start` in a folder where nothing of the repository is, and in nobody's environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH", "WANDB_"))}
-    env = {**kept, "HOME": str(home), "GLOO_SOCKET_IFNAME": "lo", **more}
+    shared = {"GLOO_SOCKET_IFNAME": "lo", "RAY_worker_niceness": "0"}  # or workers get what everybody else leaves
+    env = {**kept, **shared, "HOME": str(home), **more}
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *words]
     with open(place / "ray.log", "ab") as log:
         return subprocess.Popen(ray, cwd=place, env=env, stdout=log, stderr=log, start_new_session=True)

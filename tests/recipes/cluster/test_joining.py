@@ -66,6 +66,21 @@ def test_a_token_that_is_missing_or_another_is_refused(world: World, tmp_path: P
     assert_refused(refused(*TWO, **places, RAY_AUTH_TOKEN="0" * 64, RAY_AUTH_MODE="disabled"), "refuses the token")
 
 
+GENERATION = """
+import sys
+from eval.generation.ray_session import ray_session
+with ray_session(sys.argv[1]):
+    import ray
+    print(len(ray.nodes()))
+"""
+
+
+def test_generation_finds_out_of_the_token_too(ray: Nodes) -> None:
+    words = [sys.executable, "-c", GENERATION, ray.address]
+    done = subprocess.run(words, cwd=ROOT, env={**os.environ, **ray.environment}, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == ["1"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_ray_without_a_token_is_joined_with_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, ray: Nodes

@@ -25,14 +25,14 @@ def log(tmp_path: Path, text: str) -> Log:
 
 def test_the_start_is_shown_once_with_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen = log(tmp_path, START)
-    seen.show_start()
-    seen.show_start()
+    seen.follow()
+    seen.follow()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and all(line.split()[1] == "s" and line.split()[0].isdigit() for line in lines)
     assert "Ray is up" in lines[0] and "vLLM starts" in lines[3]
     with open(seen.path, "a") as file:
         file.write("(TaskRunnerV1 pid=1) all initialize finished, ready to fit\n")
-    seen.show_start()
+    seen.follow()
     assert "vLLM is up" in capsys.readouterr().out
 
 
