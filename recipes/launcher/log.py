@@ -13,7 +13,10 @@ from pathlib import Path
 
 NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
 DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
-ENGINE = re.compile(r"\((\w+) pid=\d+(?:, ip=(\S+))?\)[^\n]*EngineDeadError")  # of vLLM's process, which is no actor
+# vLLM's engine is a process of its own and no actor, so that only its server's words tell of its death on another node
+ENGINE = re.compile(
+    r"\((\w+) pid=\d+(?:, ip=(\S+))?\)[^\n]*(?:EngineDeadError|[Ee]ngine core [^\n]*(?:exited|died) unexpectedly)"
+)
 ENGINE_GRACE = 15.0  # seconds in which verl may end by itself after it
 CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing")

@@ -18,7 +18,7 @@ from recipes.cluster.nodes import differing
 from recipes.launcher.compose import compose
 from tests.conftest import ROOT, World, assert_refused
 from tests.support.commands import refused
-from tests.support.ray_nodes import HOSTS, Nodes, ray_nodes
+from tests.support.network.ray_nodes import HOSTS, Nodes, ray_nodes
 
 RECIPE, CPU = "drg_sapphire/strict", "hardware=cpu"
 TWO = (RECIPE, CPU, "trainer.nnodes=2")

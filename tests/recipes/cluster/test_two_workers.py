@@ -15,7 +15,7 @@ import pytest
 
 from recipes.launcher.compose import compose
 from tests.conftest import ROOT, World
-from tests.support.ray_nodes import HOSTS, Nodes, ray_nodes
+from tests.support.network.ray_nodes import HOSTS, Nodes, ray_nodes
 from verl_ext.trainer import kl_coefficient
 
 RECIPE, STEPS = "drg_sapphire/kl_decay", 3

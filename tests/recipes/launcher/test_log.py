@@ -36,6 +36,27 @@ def test_the_start_is_shown_once_with_seconds(tmp_path: Path, capsys: pytest.Cap
     assert "vLLM is up" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(vLLMHttpServer pid=3, ip=10.0.0.2) WARNING [core_client.py:728] [shutdown] MPClient: engine core exited "
+        "unexpectedly; starting cleanup",
+        "(vLLMHttpServer pid=3, ip=10.0.0.2) ERROR [core_client.py] Engine core proc EngineCore_DP0 died unexpectedly, "
+        "shutting down client.",
+        "\x1b[36m(vLLMHttpServer pid=3, ip=10.0.0.2)\x1b[0m vllm.v1.engine.exceptions.EngineDeadError: EngineCore",
+    ],
+)
+def test_an_engine_that_died_on_another_node_is_a_fault_when_verl_goes_on(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = log(tmp_path, f"{START}{line}\n")
+    seen.follow()
+    assert seen.fault() is None
+    monkeypatch.setattr("recipes.launcher.log.ENGINE_GRACE", -1.0)
+    assert seen.fault() == "the worker VLLM::EngineCore on node 10.0.0.2 died"
+    assert seen.cause().startswith("the worker VLLM::EngineCore on node 10.0.0.2 died; ")
+
+
 FULL = (
     "(WorkerDict pid=2) OSError: [Errno 28] No space left on device: 'x/model.pt'",
     "(WorkerDict pid=2) safetensors_rust.SafetensorError: I/O error: No space left on device (os error 28)",
