@@ -108,8 +108,9 @@ def deaths(ray: Any) -> Iterator[str]:
             if died and id not in told:
                 told.add(id)
                 title, address = actor["ActorClassName"].rpartition(".")[2], actor["Address"]["IPAddress"]
-                crash = "it crashed or was killed, perhaps for want of memory"
-                how = "its node is gone" if why == Died.NODE_DIED else crash
+                how = "it crashed or was killed, perhaps for want of memory"
+                how = "the node had no memory left" if cause.HasField("oom_context") else how
+                how = "its node is gone" if why == Died.NODE_DIED else how
                 yield f"the worker ray::{title} (process {actor['Pid']} on node {address}) died: {how}"
         time.sleep(EVERY)
 
