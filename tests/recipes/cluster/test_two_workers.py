@@ -69,7 +69,7 @@ class Launches:
         wanted = [kl_coefficient("cosine", start, step, STEPS) for step in range(STEPS)]
         assert [steps[step]["actor/kl_coef"] for step in sorted(steps)] == pytest.approx(wanted)
         used = [self.coefficients(rank) for rank in (0, 1)]
-        assert used[0] == used[1] == pytest.approx(set(wanted))  # of each rank's own loss
+        assert used[0] == used[1] == pytest.approx(wanted)  # of each rank's own loss
         assert {len(list(path.glob("actor/model_world_size_2_rank_[01].pt"))) for path in self.checkpoints()} == {2}
         AutoModelForCausalLM.from_pretrained(self.folder / "hf_model")
 
