@@ -12,7 +12,9 @@ set -euo pipefail
 export DATA_DIR="${DATA_DIR:-}"             # parquet from data preparation; empty: what the hardware profile says
 export MODEL_PATH="${MODEL_PATH:-}"         # start model; empty: what the recipe says
 export RUNS_DIR="${RUNS_DIR:-}"             # run folders; empty: runs/ in the repository
-export HANG_SECONDS="${HANG_SECONDS:-}"     # end a run whose workers all idle that long; 0: never; empty: 40 on a CPU, 900 else
+export HANG_SECONDS="${HANG_SECONDS:-}"     # end a run whose workers all idle that long, or whose metrics and log stand still
+                                            # eight times that long; 0: never; empty: 40 on a CPU, 900 else
+export NODES_SECONDS="${NODES_SECONDS:-}"   # wait that long for the nodes of the Ray at RAY_ADDRESS; empty: 300
 PYTHON="${PYTHON:-}"                        # empty: recipes/environment.sh finds it
 # ----------------------------------------------------------------------------------------------------------------
 

@@ -19,10 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from common import record
 from common.commands import UserError, parser, run
 from common.processes import LOOPBACK, adopt_orphans, alone, end_descendants, scratch_folder
+from common.ray_token import settled
+from recipes.cluster.joining import Cluster, address_of, waiting
 from recipes.launcher.check_config import asks_judge, loggers
 from recipes.launcher.compose import RECIPES, compose, quoted, recipe_name, split_launch_options
 from recipes.launcher.log import Log
-from recipes.launcher.progress import Progress
+from recipes.launcher.progress import FRESH, Progress
 from recipes.launcher.run_folder import RunFolder
 from recipes.launcher.watch import Watch
 
@@ -34,37 +36,32 @@ QUIET = {  # nothing leaves the machine unless the user says so
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HYDRA_FULL_ERROR": "1",
 }
+SET = ("PYTHONPATH", "VERL_FILE_LOGGER_PATH", "WANDB_DIR", "WANDB_RUN_GROUP", "TENSORBOARD_DIR")  # in `environment`
 
 
-def environment(config: DictConfig, folder: RunFolder, progress: Progress, place: str) -> dict[str, str]:
+def environment(config: DictConfig, folder: RunFolder, place: str, address: str | None) -> dict[str, str]:
     """What verl's driver and all that it starts find in their environment."""
     wanted = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
     env = {**os.environ, **{str(key): str(value) for key, value in wanted.items()}}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(RECIPES.parent), os.environ.get("PYTHONPATH")]))
-    env["VERL_FILE_LOGGER_PATH"] = str(progress.fresh.resolve())
+    env["VERL_FILE_LOGGER_PATH"] = str(folder.path.resolve() / FRESH)
     env["WANDB_DIR"] = str(folder.path.resolve())
     env["TENSORBOARD_DIR"] = str(folder.path.resolve() / "tensorboard")
     env.setdefault("WANDB_RUN_GROUP", folder.recipe)
     env["TMPDIR"] = place  # sockets and scratch files of vLLM and wandb go with the run
-    if "RAY_ADDRESS" not in env:
-        env["RAY_TMPDIR"] = place  # the usual one may be somebody else's and name their cluster
-    if is_alone(config):
-        env |= alone()
+    if address is None:  # a Ray of its own on one machine, which nobody else may speak to
+        env |= alone() | {"RAY_TMPDIR": place}  # the usual one may be somebody else's and name their cluster
+    else:
+        env |= settled(address, waiting())
     env |= {key: env.get(key) or value for key, value in QUIET.items()}  # one that is set to nothing says nothing
     return env
 
 
-def is_alone(config: DictConfig) -> bool:
-    """Whether the run has a Ray of its own on one machine, which nobody else may speak to."""
-    address = OmegaConf.select(config, "ray_kwargs.ray_init.address") or os.environ.get("RAY_ADDRESS", "local")
-    return config.trainer.nnodes == 1 and address == "local"
-
-
-def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
+def command(recipe: str, overrides: list[str], folder: RunFolder, cluster: Cluster | None) -> list[str]:
     """verl's own command line for the recipe."""
     about = record.read(folder.path)
     key = "ray_kwargs.ray_init._node_ip_address"
-    here = is_alone(folder.config) and not OmegaConf.select(folder.config, key)
+    here = [] if OmegaConf.select(folder.config, key) else [f"++{key}='{LOOPBACK}'"]
     data, rollout = folder.config.data, folder.config.actor_rollout_ref.rollout
     context = rollout.max_model_len or data.max_prompt_length + data.max_response_length  # vLLM's: the model's, else
     return [
@@ -77,7 +74,7 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",
         f"++trainer.v1.medcode.commit='{about['commit']}'",  # for trackers, which log the configuration
         f"++trainer.v1.medcode.data_sha256={list(about['data'].values())}",
-        *([f"++{key}='{LOOPBACK}'"] if here else []),
+        *(cluster.overrides if cluster else here),
         f"trainer.logger={sorted({*loggers(folder.config), 'file'})}",  # metrics.jsonl is made of the file
         f"hydra.run.dir='{folder.path.resolve()}'",
         *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
@@ -88,19 +85,20 @@ def follow(child: subprocess.Popen, log: Log, progress: Progress, watch: Watch) 
     """Wait for verl, showing its start and its steps; a sentence when its workers stop working."""
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
-        log.show_start()
+        log.follow()
         progress.follow()
-        if fault := watch.fault():
+        if fault := watch.fault() or log.fault():
             return fault
     return None
 
 
-def hang_seconds(config: DictConfig) -> float:
+def hang_seconds(config: DictConfig, address: str | None) -> float:
     """After how long without work a run counts as hung; one that waits for its judge is idle and well."""
     given = os.environ.get("HANG_SECONDS", "")
     if not given:
         options = config.reward.custom_reward_function.get("reward_kwargs") or {}
-        return (40.0 if config.trainer.device == "cpu" else 900.0) + asks_judge(config) * options.get("max_wait", 600)
+        usual = 40.0 if address is None and config.trainer.device == "cpu" else 900.0
+        return usual + asks_judge(config) * options.get("max_wait", 600)
     try:
         return float(given)
     except ValueError:
@@ -109,17 +107,24 @@ def hang_seconds(config: DictConfig) -> float:
 
 def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFolder) -> int:
     """Run verl in the folder; its exit status, or 1 when its workers failed it."""
-    watch, log = Watch(hang_seconds(config)), Log(folder.log)
+    address, log = address_of(config), Log(folder.log)
+    watch = Watch(hang_seconds(config, address))
     with scratch_folder() as place, open(folder.log, "ab") as file:
+        env = environment(config, folder, place, address)
+        if address or config.trainer.device != "cpu":  # where who does nothing is not seen, or waits at full speed
+            watch.grows = (folder.path / FRESH, folder.log)
+        if address:
+            watch.cluster = Cluster(address, config, folder.lock, env, [*QUIET, *SET], file)
         folder.begin()
         done = folder.checkpoint()
         progress = Progress(folder.path, record.read(folder.path)["total_steps"], folder.outcomes, done)
         adopt_orphans()
         on = f", going on from step {done}" if done else ""
-        print(f"run folder {folder.path}, {progress.total} steps{on}; starting Ray, verl and vLLM", flush=True)
+        starting = f"{address} has {', '.join(watch.cluster.nodes)}; starting" if watch.cluster else "starting Ray,"
+        print(f"run folder {folder.path}, {progress.total} steps{on}; {starting} verl and vLLM", flush=True)
         child = subprocess.Popen(
-            command(recipe, overrides, folder),
-            env=environment(config, folder, progress, place),
+            command(recipe, overrides, folder, watch.cluster),
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -132,6 +137,7 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
         except OSError as error:
             fault, status = f"{error.filename or folder.path} cannot be written: {error.strerror}", 1
         finally:
+            died = None if fault or status == 0 else watch.first_death()
             end_descendants()
             with suppress(OSError):  # a full disk is the fault already, or the steps that are missing are
                 progress.close()
@@ -142,7 +148,7 @@ def train(recipe: str, overrides: list[str], config: DictConfig, folder: RunFold
             elif status == 130:
                 folder.end("stopped", status, fault)
             else:
-                fault = fault or watch.first_death() or f"verl ended with status {status}: {log.cause()}"
+                fault = fault or died or f"verl ended with status {status}: {log.cause()}"
                 fault = log.full() or "; ".join(filter(None, (fault, log.crash())))
                 folder.end("failed", status, fault)
     if status:

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from common.commands import UserError
 from common.processes import LOOPBACK, alone, descendants, end, scratch_folder
+from common.ray_token import settled
 from common.record import versions
 
 
@@ -45,7 +46,7 @@ def ray_session(address: str | None = None) -> Iterator[int]:
 
     It offers so many GPUs; with 0 vLLM runs on the CPU.
     """
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"} if address else {"RAY_USAGE_STATS_ENABLED": "0", **alone()}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", **(settled(address) if address else alone())}
     import ray
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

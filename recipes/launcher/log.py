@@ -1,7 +1,8 @@
 """What verl, Ray and vLLM print, read for a person: how far the start is, and why a run ended.
 
 log = Log(path)          # what is there already is of an earlier launch
-log.show_start()         # now and then, until the first step
+log.follow()             # now and then: shows the start
+log.fault()
 log.cause()
 """
 
@@ -12,6 +13,11 @@ from pathlib import Path
 
 NOISE = re.compile(r"^(\x1b\[\d+m)?\([^)]*pid=[^)]*\)(\x1b\[0m)?\s*")
 DEAD_ACTOR = re.compile(r"class_name: (?:[\w<>]+\.)*(\w+)")  # in Ray's ActorDiedError
+# vLLM's engine is a process of its own and no actor, so that only its server's words tell of its death on another node
+ENGINE = re.compile(
+    r"\((\w+) pid=\d+(?:, ip=(\S+))?\)[^\n]*(?:EngineDeadError|[Ee]ngine core [^\n]*(?:exited|died) unexpectedly)"
+)
+ENGINE_GRACE = 15.0  # seconds in which verl may end by itself after it
 CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing")
 CRASHED = re.compile(r"[^.:]*\b[Nn]ode (?:has crashed|died)[^.]*")  # what Ray says when one of its daemons is gone
@@ -30,11 +36,10 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path, self._from = path, path.stat().st_size if path.exists() else 0
         self._read, self._began, self._left = self._from, time.monotonic(), list(STARTS)
+        self._engine: tuple[float, str] | None = None  # when its death was read, and how
 
-    def show_start(self) -> None:
-        """Print what has been reached since the last call, with the seconds since the launch."""
-        if not self._left:
-            return
+    def follow(self) -> None:
+        """Print what of the start has been reached since the last call, with the seconds since the launch."""
         with open(self.path, "rb") as file:
             file.seek(self._read)
             new = file.read()
@@ -43,14 +48,25 @@ class Log:
         for reached in [at for at in self._left if re.search(at[0], text)]:
             del self._left[: self._left.index(reached) + 1]  # what comes before it has been passed, too
             print(f"{time.monotonic() - self._began:4.0f} s  {reached[1]}", flush=True)
+        if not self._engine and (found := ENGINE.search(text)):
+            self._engine = (
+                time.monotonic(),
+                f"the worker VLLM::EngineCore{f' on node {found[2]}' * bool(found[2])} died",
+            )
+
+    def fault(self) -> str | None:
+        """That vLLM's engine died, on whatever node, when verl has not ended by itself after it."""
+        return self._engine[1] if self._engine and time.monotonic() - self._engine[0] > ENGINE_GRACE else None
 
     def cause(self) -> str:
         """The last line that names an error, after a worker that the log says died."""
-        found, dead, unexpected = "no error is named in the log", "", False
+        self.follow()
+        found, unexpected = "no error is named in the log", False
+        dead = f"{self._engine[1]}; " if self._engine else ""
         for line in self._lines():
             if CAUSE.match(line):
                 found = line[:400]
-            if "EngineDeadError" in line:
+            if "EngineDeadError" in line and not dead:
                 dead = "the worker VLLM::EngineCore died; "
             unexpected = unexpected or "actor died unexpectedly" in line  # Ray says so, then which
             if unexpected and not dead and (actor := DEAD_ACTOR.search(line)):

@@ -25,13 +25,14 @@ COLUMNS = (
     ("s/step", "timing_s/step", "{:5.1f}"),
 )
 RECENT = 10  # steps
+FRESH = "metrics.part.jsonl"  # verl's own file, which it truncates
 
 
 class Progress:
     """Follows the metrics of a run of so many steps, of which the first `done` are in its checkpoint."""
 
     def __init__(self, folder: Path, total: int, outcomes: Path, done: int = 0) -> None:
-        self.kept, self.fresh = folder / "metrics.jsonl", folder / "metrics.part.jsonl"  # verl truncates its file
+        self.kept, self.fresh = folder / "metrics.jsonl", folder / FRESH
         self.total, self.alarms = total, Alarms()
         known = set(self.kept.read_text().splitlines()) if self.kept.exists() else set()
         left = self.fresh.read_text().splitlines() if self.fresh.exists() else []

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -41,17 +42,22 @@ class RunFolder:
         self.path = Path(os.environ.get("RUNS_DIR", "runs")) / recipe / (name or self.print)
         self.devices = config.trainer.nnodes * config.trainer.n_gpus_per_node
         self.log = self.path / "log.txt"
+        self.lock = self.path / ".lock"
         self.checkpoints = self.path / "checkpoints"
         self.outcomes = self.path / "outcomes.parquet"  # a parquet folder, one file a step (verl_ext.batches)
 
     def open(self, fresh: bool) -> None:
         """Take the folder for this run, or say why it can't be taken."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115  held until this process ends
+        self._lock = open(self.lock, "a+")  # noqa: SIM115  held until this process ends
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{self.path} is in use by another launcher; wait for it or choose name=…") from None
+        self._lock.truncate(0)
+        self._lock.write(secrets.token_hex(8))  # by which another node tells that it sees this very file
+        self._lock.flush()
+        os.fsync(self._lock.fileno())
         before = record.read(self.path)
         if fresh:
             for item in self.path.iterdir():

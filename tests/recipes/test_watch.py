@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -89,6 +90,22 @@ def test_workers_that_all_wait_are_a_hang_and_a_busy_one_is_not() -> None:
     busy = worker("ray::WorkerDict.update", BUSY)
     assert fault_within(Watch(hang_seconds=2), 4) is None
     assert idle.poll() is None and busy.poll() is None
+
+
+def test_a_run_whose_files_stand_still_hangs_however_busy_it_is(tmp_path: Path) -> None:
+    log, metrics = tmp_path / "log.txt", tmp_path / "metrics.part.jsonl"  # the second is not there yet
+    log.write_text("a line of an earlier launch\n")
+    worker("ray::WorkerDict.update", BUSY)  # as NCCL and CUDA wait
+    assert fault_within(Watch(hang_seconds=0.25), 4) is None  # without files to look at
+    eye = Watch(hang_seconds=0.25, grows=(metrics, log))
+    assert fault_within(eye, 1) is None
+    metrics.write_text("a step\n")
+    assert fault_within(eye, 1.5) is None
+    began = time.monotonic()
+    fault = fault_within(eye, 10)
+    assert fault and "metrics.part.jsonl and log.txt" in fault and "HANG_SECONDS" in fault
+    # a longer silence than HANG_SECONDS asks for was well before, and may come again five times as long
+    assert time.monotonic() - began > 5 * 1 - 1.5 - 0.5
 
 
 def test_ray_may_end_its_idle_processes() -> None:

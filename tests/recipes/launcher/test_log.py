@@ -25,15 +25,36 @@ def log(tmp_path: Path, text: str) -> Log:
 
 def test_the_start_is_shown_once_with_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen = log(tmp_path, START)
-    seen.show_start()
-    seen.show_start()
+    seen.follow()
+    seen.follow()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and all(line.split()[1] == "s" and line.split()[0].isdigit() for line in lines)
     assert "Ray is up" in lines[0] and "vLLM starts" in lines[3]
     with open(seen.path, "a") as file:
         file.write("(TaskRunnerV1 pid=1) all initialize finished, ready to fit\n")
-    seen.show_start()
+    seen.follow()
     assert "vLLM is up" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(vLLMHttpServer pid=3, ip=10.0.0.2) WARNING [core_client.py:728] [shutdown] MPClient: engine core exited "
+        "unexpectedly; starting cleanup",
+        "(vLLMHttpServer pid=3, ip=10.0.0.2) ERROR [core_client.py] Engine core proc EngineCore_DP0 died unexpectedly, "
+        "shutting down client.",
+        "\x1b[36m(vLLMHttpServer pid=3, ip=10.0.0.2)\x1b[0m vllm.v1.engine.exceptions.EngineDeadError: EngineCore",
+    ],
+)
+def test_an_engine_that_died_on_another_node_is_a_fault_when_verl_goes_on(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = log(tmp_path, f"{START}{line}\n")
+    seen.follow()
+    assert seen.fault() is None
+    monkeypatch.setattr("recipes.launcher.log.ENGINE_GRACE", -1.0)
+    assert seen.fault() == "the worker VLLM::EngineCore on node 10.0.0.2 died"
+    assert seen.cause().startswith("the worker VLLM::EngineCore on node 10.0.0.2 died; ")
 
 
 FULL = (

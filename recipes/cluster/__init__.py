@@ -1,0 +1,1 @@
+"""Runs on a Ray of several machines: join it, compare its nodes, and notice who died there."""
