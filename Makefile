@@ -6,7 +6,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 # an environment a kind, so that none removes the other; demo, tests and smoke-all train on a CPU whatever is there
-ACCEL ?= $(if $(filter demo test test-full smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
+ACCEL ?= $(if $(filter demo test test-full test-slurm smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-full browser smoke-all bench-score bench-data bench-scaling check lint format clean
+.PHONY: help setup demo test test-full test-slurm browser smoke-all bench-score bench-data bench-scaling check lint format clean
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -54,6 +54,9 @@ test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
 
 test-full: test browser ## everything, the slow tests too; started again it leaves out slow ones that passed
 	@$(BIN)/python -m pytest -m slow --resume
+
+test-slurm: $(STAMP) ## submit.slurm under a real Slurm, out of Debian's packages and not installed
+	@$(BIN)/python -m pytest tests/recipes/test_slurm.py
 
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
 	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2
