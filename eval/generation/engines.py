@@ -30,8 +30,11 @@ Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
 Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
 
 
-def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], gpus: int) -> Iterator[pa.Table]:
-    """Give each block back with the completions of a local model folder, as soon as it is done."""
+def complete(
+    blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], gpus: int, shared_by: int = 1
+) -> Iterator[pa.Table]:
+    """Give each block back with the completions of a local model folder, as soon as it is done; so many GPUs share an
+    engine."""
     import ray.data
     from ray.exceptions import RayError
 
@@ -43,7 +46,7 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], g
     sequences = SEQUENCES_ON_GPU if gpus else SEQUENCES_ON_CPU
     calls = 1 + -(-2 * sequences // (rows * settings["sampling"]["n"]))
     pool = ray.data.ActorPoolStrategy(
-        size=max(1, min(gpus, len(blocks))),
+        size=max(1, min(gpus // shared_by, len(blocks))),
         max_concurrent_calls_per_actor=calls,
         max_tasks_in_flight_per_actor=calls + 1,
         enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
@@ -54,9 +57,9 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], g
         batch_size=rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(model, settings, sequences, 0 if gpus else threads),
+        fn_constructor_args=(model, settings, sequences, shared_by, 0 if gpus else threads),
         num_cpus=1,
-        num_gpus=1 if gpus else 0,
+        num_gpus=shared_by if gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
     )
     try:
@@ -78,24 +81,32 @@ def on_cpu(model: str) -> dict[str, Any]:
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
-    def __init__(self, model: str, settings: dict[str, Any], sequences: int, cpu_threads: int) -> None:
+    def __init__(self, model: str, settings: dict[str, Any], sequences: int, gpus: int, cpu_threads: int) -> None:
         os.environ.update(environment(cpu_threads))
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
+        from vllm.usage.usage_lib import UsageContext
 
         self.model, self.settings = model, settings
         options = {
             "model": model,
             "dtype": settings["dtype"],
-            "max_model_len": settings.get("context"),  # of prompt and completion; None: all that the model takes
+            # of prompt and completion; -1: all that the model takes and the memory has room for
+            "max_model_len": settings.get("context", -1),
             "generation_config": "vllm",  # never the checkpoint's: sampling is what the settings say
             "enable_prefix_caching": True,
             "max_num_seqs": sequences,
             "disable_log_stats": True,
+            "tensor_parallel_size": gpus,
+            "distributed_executor_backend": "mp" if gpus > 1 else None,  # here, not by asking Ray for the GPUs again
         }
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**options | (on_cpu(model) if cpu_threads else {})))
+        asked = EngineArgs(**options | (on_cpu(model) if cpu_threads else {}))
+        # the context of vLLM's own LLM decides how many tokens a step takes: 16,384 on a large GPU, not 2,048
+        config = asked.create_engine_config(UsageContext.LLM_CLASS)
+        self.longest = config.model_config.max_model_len
+        self.engine = LLMEngine.from_vllm_config(config, UsageContext.LLM_CLASS, disable_log_stats=True)
+        self.room = self.engine.model_config.max_model_len  # less than the longest where the memory is small
         self.tokenizer = self.engine.get_tokenizer()
-        self.longest = self.engine.model_config.max_model_len
         self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
         self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
         self.waiting: dict[str, Future] = {}
@@ -117,6 +128,12 @@ class Engine:
             raise UserError(
                 f"the prompt of case {index} has {len(tokens)} tokens and {self.model} takes {self.longest} with "
                 "the completion; prepare the data with a smaller --max-prompt-tokens"
+            )
+        needed = min(len(tokens) + self.params.max_tokens, self.longest)
+        if needed > self.room:
+            raise UserError(
+                f"case {index} may take {needed} tokens with its completion, and beside {self.model} there is room for "
+                f"{self.room}; let more GPUs share it (--tensor-parallel 2) or lower --max-tokens"
             )
         params = self.params.clone()
         params.seed = request_seed(self.settings["seed"], index)

@@ -128,11 +128,11 @@ def test_a_requeued_run_goes_on_from_its_checkpoint(cluster, copy, world: World,
     environment = {**world.environment(tmp_path / "runs"), "PYTHON": sys.executable}
     wanted = ("--gpus-per-node=0", SUBMIT, RECIPE, *words, "trainer.total_training_steps=4")
     job = cluster.submit(copy, *wanted, **environment)
-    cluster.until(lambda: "\nstep 3/4" in log(copy, job), lambda: log(copy, job), 400)
+    cluster.until(lambda: "\nstep 3/4" in log(copy, job), lambda: log(copy, job), 1200)
     cluster.run("scontrol", "requeue", job)
     cluster.wait(job, "PENDING")
     cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
-    cluster.wait(job, seconds=400)
+    cluster.wait(job, seconds=1200)
     assert "going on from step 2;" in log(copy, job)
     folder = tmp_path / "runs" / RECIPE / "requeued"
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
