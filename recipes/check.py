@@ -19,19 +19,20 @@ from recipes.launcher.compose import compose, recipes, split_launch_options
 from recipes.launcher.laptop import prepare
 from recipes.launcher.paper_check import check_row, check_settings, default_places
 from recipes.launcher.stages import stages
+from recipes.sizing.refusals import check_fit
 
 
 def check_together(recipe: str, rows: list[Row]) -> list[str]:
     """A recipe and the rows that it makes: a line on each, or the first fault."""
     with default_places():
         plain = compose(recipe)
-        check_recipe(recipe, plain)
+        check_recipe(recipe, plain, check_fit)
         check_difference(recipe, plain)
         prompts, n = plain.data.train_batch_size, plain.actor_rollout_ref.rollout.n
         lines = [f"{recipe:<42} ok  {prompts} x {n} = {prompts * n} completions a step"]
         for row in rows:
             config = compose(recipe, row.options) if row.options else plain
-            check_recipe(row.id, config)
+            check_recipe(row.id, config, check_fit)
             check_row(row, config)
             lines.append(f"{row.id:<42} ok  {f'{row.cases:,} cases, {row.steps:,} steps' if row.cases else recipe}")
     return lines

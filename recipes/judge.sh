@@ -88,6 +88,11 @@ else # a CPU: small and without compiling
   server+=(--enforce-eager --dtype float32)
 fi
 server+=("${arguments[@]}")
+if ((${#gpus[@]})) && [[ " ${command[*]:0:2} " == *" recipes/launch.sh "* ]]; then # before the judge has been loaded for nothing
+  words=()
+  for word in "${command[@]:2}"; do [[ $word == name=* || $word == fresh=* ]] || words+=("$word"); done
+  env "${command_env[@]}" "$PYTHON" -m recipes.memory "${words[@]}" --here >/dev/null
+fi
 
 judge="" job=""
 follow=() # even a killed script leaves no judge behind, where util-linux is new enough

@@ -65,10 +65,13 @@ def command(recipe: str, overrides: list[str], folder: RunFolder) -> list[str]:
     about = record.read(folder.path)
     key = "ray_kwargs.ray_init._node_ip_address"
     here = is_alone(folder.config) and not OmegaConf.select(folder.config, key)
+    data, rollout = folder.config.data, folder.config.actor_rollout_ref.rollout
+    context = rollout.max_model_len or data.max_prompt_length + data.max_response_length  # vLLM's: the model's, else
     return [
         *(sys.executable, "-m", "common.guard", sys.executable, "-m", "verl.trainer.main_ppo"),
         *("--config-dir", str(RECIPES), "--config-name", recipe_name(recipe)),
         *quoted(overrides),
+        f"actor_rollout_ref.rollout.max_model_len={context}",
         f"trainer.default_local_dir='{folder.checkpoints.resolve()}'",
         f"trainer.experiment_name='{recipe}/{folder.path.name}'",
         f"++trainer.v1.medcode.outcomes='{folder.outcomes.resolve()}'",

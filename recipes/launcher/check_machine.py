@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 
 from common.commands import UserError
 from recipes.launcher.check_config import check_recipe, check_reward, load_reward, loggers
-from recipes.launcher.check_model import check_chat, check_model
+from recipes.launcher.check_model import check_chat, check_model, is_on_hub
 from recipes.launcher.compose import files, remedy
 from recipes.launcher.run_folder import total_steps
+from recipes.sizing import host, refusals
+from recipes.sizing.shapes import shape_of
 
 TRACKERS = {"wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio"}  # packages of their own
 
@@ -58,12 +60,11 @@ def check_disk(config: DictConfig) -> None:
     place = Path(os.environ.get("RUNS_DIR", "runs")).resolve()
     while not place.exists():
         place = place.parent
-    weights = sum(file.stat().st_size for file in Path(str(config.actor_rollout_ref.model.path)).glob("*.safetensors"))
-    trainer = config.trainer
-    # those that are kept, and one from before this launch or in the making; without a limit, all that will be saved
-    kept = trainer.max_actor_ckpt_to_keep or total_steps(config) // max(trainer.save_freq, 1)
-    # per parameter: 4 bytes of fp32 weights, 8 of Adam's moments, 2 of the exported model; the file has at least 2
-    needed = (1 << 30) + (weights * 7 * (kept + 1) if trainer.save_freq > 0 else weights)
+    path, shape = str(config.actor_rollout_ref.model.path), shape_of(config)
+    weights = sum(file.stat().st_size for file in Path(path).glob("*.safetensors"))
+    # a model of another form than those that are counted: its file has at least 2 bytes of a parameter, a checkpoint 16
+    size, copies = host.disk(config, shape, total_steps(config)) if shape else (weights * 8, 3)
+    needed = (1 << 30) + size * copies + (2 * shape.parameters if shape and is_on_hub(path) else 0)
     free = shutil.disk_usage(place).free
     if free < needed:
         raise ValueError(
@@ -113,4 +114,7 @@ def _said(config: DictConfig) -> tuple[list[str], list[str]]:
 def check_run(recipe: str, config: DictConfig) -> None:
     """What would stop a run of it here and now, the quick checks first."""
     check_environment(config)
-    check_recipe(recipe, config, check_model, check_data, partial(check_reward, here=True), check_disk, check_servers)
+    fits = partial(refusals.check_fit, here=True)
+    machine = (refusals.check_gpus, refusals.check_cpus, refusals.check_attention, fits)
+    here = (check_model, check_data, partial(check_reward, here=True), check_disk, check_servers)
+    check_recipe(recipe, config, *machine, *here)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from common import record
 from common.papers import Row, paper_rows, papers
+from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
 from recipes.launcher.laptop import DEMO
@@ -46,6 +47,12 @@ class Stage(NamedTuple):
 def hardware_of(options: Iterable[str]) -> str | None:
     """The last hardware=NAME among the options."""
     return next((option.partition("=")[2] for option in reversed([*options]) if option.startswith("hardware=")), None)
+
+
+def sft_gpus(options: Iterable[str]) -> int:
+    """On how many GPUs of one node SFT runs: those of the hardware profile."""
+    profile = load(RECIPES / "hardware" / f"{hardware_of(options) or 'h100x4'}.yaml")
+    return int(profile.trainer.n_gpus_per_node)
 
 
 def stages(row: Row, options: Iterable[str] = ()) -> list[Stage]:
@@ -144,7 +151,8 @@ class _Chain:
 
     def _sft(self) -> Iterator[Stage]:
         row, name = self.row, self._sft_name
-        launcher = ["accelerate", "launch", "--config_file", "recipes/accelerate/fsdp2_x4.yaml"]
+        gpus = sft_gpus(self.options)
+        launcher = ["accelerate", "launch", "--config_file", f"recipes/accelerate/fsdp2_x{gpus}.yaml"]
         chosen = ["--hardware", "cpu"] if self.cpu else []
         config = RECIPES / row.paper / "sft" / f"{name}.yaml"
         if not config.is_file():  # a size or a model without a file of its own
@@ -161,7 +169,7 @@ class _Chain:
                 yield [*_Chain(teacher, teacher.options).model()][-1]
             words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
             yield Stage("reasoning traces", words, Path(read_settings(traces).out) / "traces.parquet")
-        words = (*(["python"] if self.cpu else launcher), "-m", "sft.train", "--config")
+        words = (*(["python"] if gpus == 1 else launcher), "-m", "sft.train", "--config")
         words += (str(config.relative_to(RECIPES.parent)), *chosen)
         yield Stage("supervised fine-tuning", words, self.place / "sft" / name / record.NAME)
 

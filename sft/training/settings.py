@@ -27,6 +27,7 @@ class Common:
     hardware: str | None = setting("file of sft/hardware to lay over the YAML", None)
     prefill: str = setting("text that every answer starts with; it is not trained on", "")
     fresh: bool = setting("start over a finished or unfinished run", False)
+    global_batch: int = setting("examples a step on all GPUs; 0: what gradient_accumulation_steps makes of them", 0)
     lora_rank: int = setting("train adapters of this rank; 0 trains all parameters", 0)
     lora_alpha: int = setting("scale of the adapters", 32)
     lora_dropout: float = setting("dropout of the adapters", 0.0)

@@ -1,5 +1,6 @@
 """What a training starts from: the tokenizer, checked, the weights, and adapters where they are asked for."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from common.commands import UserError, existing
@@ -36,6 +37,31 @@ def end_of_answer(tokenizer: Any) -> str:
     return tokenizer.apply_chat_template(chat, tokenize=False).rpartition(PROBE)[2].lstrip()
 
 
+def attention() -> str:
+    """flash-attn where a GPU and the package are there, which alone takes examples end to end at no cost."""
+    import torch
+
+    return "flash_attention_2" if torch.cuda.is_available() and find_spec("flash_attn") else "sdpa"
+
+
+def share(source: Common, config: Any) -> None:
+    """Micro-batches as this machine takes them, and as many of them as `global_batch` needs."""
+    if getattr(config, "padding_free", False) and attention() == "sdpa":
+        config.padding_free, config.per_device_train_batch_size = False, 1
+    if not source.global_batch:
+        return
+    rows = config.per_device_train_batch_size * config.world_size
+    steps, rest = divmod(source.global_batch, rows)
+    if rest or not steps or config.gradient_accumulation_steps not in (1, steps):
+        raise UserError(
+            f"global_batch {source.global_batch} is no whole number of micro-batches: {config.world_size} GPUs x "
+            f"per_device_train_batch_size {config.per_device_train_batch_size} x gradient_accumulation_steps"
+            + (f" {config.gradient_accumulation_steps}" if not rest else "")
+            + "; change one of them, or say --global_batch 0"
+        )
+    config.gradient_accumulation_steps = steps
+
+
 def weights(source: Common, bf16: bool) -> Any:
     """The model. Trained in whole it is held in float32, where small steps are not rounded away; bf16 then computes."""
     import torch
@@ -43,7 +69,9 @@ def weights(source: Common, bf16: bool) -> Any:
 
     frozen = bf16 and source.lora_rank > 0
     try:
-        return AutoModelForCausalLM.from_pretrained(source.model, dtype=torch.bfloat16 if frozen else torch.float32)
+        return AutoModelForCausalLM.from_pretrained(
+            source.model, dtype=torch.bfloat16 if frozen else torch.float32, attn_implementation=attention()
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"the model folder {source.model} has no usable weights; {REMEDY}") from error
 

@@ -1,0 +1,1 @@
+"""What a training takes before it is run: memory of a GPU by phase, host memory, disk, processors, seconds."""

@@ -1,0 +1,97 @@
+"""What a row of a paper takes: GPUs, gigabytes, seconds a step, GPU hours. All predicted."""
+
+from dataclasses import dataclass
+
+from omegaconf import OmegaConf
+
+from common.papers import Row, paper_rows, paper_tables, papers
+from common.settings import load
+from recipes.launcher.check_config import asks_judge
+from recipes.launcher.compose import RECIPES, compose
+from recipes.launcher.paper_check import read_settings
+from recipes.launcher.stages import sft_gpus
+from recipes.sizing import grpo, seconds, sft
+from recipes.sizing.phases import OTHER, Part, Phase, largest, phase
+from recipes.sizing.refusals import card
+from recipes.sizing.shapes import named, shape_of
+
+EVALUATION = 0.92  # vLLM's own share of a card where it has it to itself
+CARD = 85.5e9  # of an H100 with 80 GB
+PHASES = 3  # of staged learning, each with the steps that its row states
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of the last training of a row, or of its evaluation where it has none."""
+
+    gpus: int
+    judge: int
+    card: float
+    phases: tuple[Phase, ...]
+    seconds: float | None = None  # a step
+    steps: int | None = None
+    most: bool = False  # the steps are those of the row whose outcomes choose the prompts, so no more than that
+
+    @property
+    def largest(self) -> Phase:
+        """What decides whether it fits."""
+        return largest(self.phases)
+
+    @property
+    def hours(self) -> float | None:
+        """Of one GPU, the judge's, too."""
+        if self.seconds is None or self.steps is None:
+            return None
+        return self.seconds * self.steps * (self.gpus + self.judge) / 3600
+
+
+def cost(row: Row) -> Cost:
+    """What the row takes on the hardware that it names."""
+    return _grpo(row) if row.recipe else sft_cost(row) if row.sft else _evaluation(row)
+
+
+def _grpo(row: Row) -> Cost:
+    config = compose(str(row.recipe), row.options)
+    shape, size = shape_of(config), card(config)
+    assert shape is not None, f"{row.id}: a model that recipes.sizing.shapes does not know"
+    steps = row.steps or (paper_rows()[row.after].steps if row.after else None)
+    phases_ = tuple(grpo.phases(config, shape, size))
+    took = sum(seconds.step(config, shape).values())
+    steps = steps * PHASES if steps and row.stages else steps
+    return Cost(grpo.devices(config), int(asks_judge(config)), size, phases_, took, steps, row.steps is None)
+
+
+def sft_cost(row: Row) -> Cost:
+    """Of the row's supervised fine-tuning."""
+    said = OmegaConf.to_container(read_settings(RECIPES / row.paper / "sft" / f"{row.sft}.yaml"), resolve=False)
+    assert isinstance(said, dict)
+    gpus = sft_gpus(row.options)
+    start = row.start or _model(row)
+    shape = named(start)
+    assert shape is not None, start
+    cases = None if row.recipe else row.cases or _printed_cases(row)
+    batch = said.get("per_device_train_batch_size", 8) * gpus * sft.accumulation(said, gpus)
+    steps = int(cases * said["num_train_epochs"] // batch) if cases else None
+    phases_ = tuple(sft.phases(said, shape, gpus))
+    return Cost(gpus, 0, CARD, phases_, seconds.sft_step(said, shape, gpus), steps)
+
+
+def _printed_cases(row: Row) -> int | None:
+    tables = (table for table in paper_tables() if table.folder == row.paper)
+    return next((one.sft_cases for table in tables for one in table.rows if f"{row.paper}/{one.id}" == row.id), None)
+
+
+def _model(row: Row) -> str:
+    """The model behind a row that names none."""
+    chosen = next((word.partition("=")[2] for word in row.options if word.startswith("model=")), None)
+    usual = papers()[row.paper].usual["model"]
+    return str(load(RECIPES / "model" / f"{chosen or usual}.yaml").study.model)
+
+
+def _evaluation(row: Row) -> Cost:
+    shape = named(str(row.start))
+    assert shape is not None, row.start
+    context = row.values["data.max_prompt_length"] + row.values["data.max_response_length"]
+    weights = Part("engine", 2 * shape.parameters + grpo.ENGINE, "2 N + 2.5 GB")
+    cache = Part("KV cache", max(EVALUATION * CARD - weights.bytes - OTHER, context * shape.cache), "what is left")
+    return Cost(1, 0, CARD, (phase("generation", weights, cache),))
