@@ -19,7 +19,7 @@ FLASH_ATTN_WHEEL ?=
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-full test-slurm browser smoke-all bench-score bench-data bench-scaling check lint format clean
+.PHONY: help setup demo test test-full test-slurm browser smoke-all bench-score bench-data bench-scaling bench-gpu check lint format clean
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -78,6 +78,9 @@ bench-data: $(STAMP) ## time and memory of preparing 100,000 synthetic notes bes
 
 bench-scaling: $(STAMP) ## Pass@1 by number of SFT cases on synthetic data, up to an hour on two cores
 	@$(BIN)/python -m benchmarks.sft_scaling
+
+bench-gpu: $(STAMP) ## SFT, generation and GRPO on this machine's GPU, SIZE=0.5b
+	@$(BIN)/python -m benchmarks.gpu --size $(or $(SIZE),0.5b)
 
 check: $(STAMP) ## check every recipe without running it
 	@$(BIN)/python -m recipes.check

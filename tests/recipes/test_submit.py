@@ -9,10 +9,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-SRUN = '''#!/usr/bin/env bash
+SRUN = """#!/usr/bin/env bash
 if [[ $* == *getent* ]]; then echo "$ADDRESS STREAM ${*: -1}"; exit; fi
 printf "%s\\n" "$@" >>"$CALLS/srun"; printf -- "---\\n" >>"$CALLS/srun"; exit "${STATUS:-0}"
-'''
+"""
 SCONTROL = '#!/usr/bin/env bash\n[[ $1 == show && $2 == hostnames ]] && tr , "\\n" <<<"$3"\n'
 PYTHON = '#!/usr/bin/env bash\nprintf "%s\\n" "$*" >>"$CALLS/python"\n'
 
