@@ -8,6 +8,7 @@ A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); 
 was up and had work. Blocks come back as they are done.
 """
 
+import copy
 import hashlib
 import os
 import queue
@@ -16,6 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +29,7 @@ from eval.generation.parts import SCHEMA
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 
 Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
-Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
+Request = tuple[str, dict[str, list[int]], Any]  # name, prompt, SamplingParams
 
 
 def complete(
@@ -78,6 +80,21 @@ def on_cpu(model: str) -> dict[str, Any]:
     return {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, longest)}
 
 
+@dataclass(eq=False)
+class Call:
+    """A block that is being answered. Its caller is woken once: every waking takes the interpreter from vLLM."""
+
+    requests: list[Request]
+    answers: dict[str, Any] = field(default_factory=dict)
+    whole: Future = field(default_factory=Future)
+
+    def answer(self, output: Any) -> None:
+        """Keep what one request got."""
+        self.answers[output.request_id] = output
+        if len(self.answers) == len(self.requests):
+            self.whole.set_result([self.answers[name].outputs for name, *_ in self.requests])
+
+
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
@@ -108,18 +125,17 @@ class Engine:
         self.room = self.engine.model_config.max_model_len  # less than the longest where the memory is small
         self.tokenizer = self.engine.get_tokenizer()
         self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
-        self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
-        self.waiting: dict[str, Future] = {}
+        self.inbox: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self.waiting: dict[str, Call] = {}
         threading.Thread(target=self._drive, daemon=True).start()
         self.ready: float | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
         self.ready = self.ready or time.time()
         rows = block.select(["index", "prompt"]).to_pylist()
-        asked = [self._request(row["index"], row["prompt"]) for row in rows]
-        self.inbox.put(asked)  # all at once: prompts that come one by one make vLLM take steps for a few of them
-        outputs = [future.result().outputs for *_, future in asked]
-        samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in outputs]
+        call = Call([self._request(row["index"], row["prompt"]) for row in rows])
+        self.inbox.put(call)  # all at once: prompts that come one by one make vLLM take steps for a few of them
+        samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in call.whole.result()]
         return answered(block, samples).append_column("ready", pa.array([self.ready] * len(samples)))
 
     def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
@@ -135,9 +151,9 @@ class Engine:
                 f"case {index} may take {needed} tokens with its completion, and beside {self.model} there is room for "
                 f"{self.room}; let more GPUs share it (--tensor-parallel 2) or lower --max-tokens"
             )
-        params = self.params.clone()
+        params = copy.copy(self.params)  # vLLM clones it itself, which is deep and slow
         params.seed = request_seed(self.settings["seed"], index)
-        return f"{index}", {"prompt_token_ids": tokens}, params, Future()
+        return f"{index}", {"prompt_token_ids": tokens}, params
 
     def _drive(self) -> None:
         """Feed vLLM and collect what it finishes, for ever; an error reaches every call that waits."""
@@ -146,20 +162,19 @@ class Engine:
                 self._take()
                 for output in self.engine.step():
                     if output.finished:
-                        self.waiting.pop(output.request_id).set_result(output)
+                        self.waiting.pop(output.request_id).answer(output)
         except BaseException as error:
-            for future in self.waiting.values():
-                future.set_exception(error)
+            for call in set(self.waiting.values()):
+                call.whole.set_exception(error)
             while True:  # nobody may wait for an engine that is gone
-                for *_, future in self.inbox.get():
-                    future.set_exception(error)
+                self.inbox.get().whole.set_exception(error)
 
     def _take(self) -> None:
         while not self.inbox.empty() or not self.waiting:
-            asked = self.inbox.get()
-            self.waiting |= {name: future for name, *_, future in asked}
-            for name, prompt, params, _ in asked:
-                self.engine.add_request(name, prompt, params)
+            call = self.inbox.get()
+            self.waiting |= dict.fromkeys((name for name, *_ in call.requests), call)
+            for request in call.requests:
+                self.engine.add_request(*request)
 
 
 def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
