@@ -62,7 +62,7 @@ test-full: test browser ## everything, the slow tests too; started again it leav
 	@$(BIN)/python -m pytest -m slow --resume
 
 test-slurm: $(STAMP) ## submit.slurm under a real Slurm, out of Debian's packages and not installed
-	@$(BIN)/python -m pytest tests/recipes/test_slurm.py
+	@$(BIN)/python -m pytest tests/recipes/slurm
 
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
 	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2

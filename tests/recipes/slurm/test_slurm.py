@@ -1,4 +1,4 @@
-"""recipes/submit.slurm under a real Slurm (tests/support/slurm.py); `make test-slurm` runs it.
+"""recipes/submit.slurm under a real Slurm (debian.py); `make test-slurm` runs it.
 
 What the script starts is a stand-in where only Slurm's part is the question, and a real run once.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import World
-from tests.support.slurm import GPUS, Slurm, slurm
+from tests.recipes.slurm.debian import GPUS, Slurm, slurm
 
 pytestmark = pytest.mark.slow
 SUBMIT, RECIPE = "recipes/submit.slurm", "drg_sapphire/strict"
