@@ -27,6 +27,7 @@ PACKAGES = (
     *("libhwloc15", "libnuma1", "libjson-c5", "libyaml-0-2", "libdbus-1-3", "libpam0g"),
 )
 NODES, GPUS = ("n1", "n2"), ("null", "zero", "full", "random", "urandom", "tty")
+ENDS = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY")
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -48,6 +49,7 @@ SelectTypeParameters=CR_Core
 MpiDefault=none
 MailProg=/bin/true
 KillWait=10
+MinJobAge=3600
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 GresTypes=gpu
 PartitionName=all Nodes=ALL Default=YES
@@ -75,8 +77,15 @@ class Slurm:
         return self.run("scontrol", "--oneliner", "show", "job", job).partition("JobState=")[2].split()[0]
 
     def wait(self, job: str, *states: str, seconds: float = 60) -> None:
+        """Until the job is in one of the states, COMPLETED unless named; fail when it ends in another one."""
         wanted = states or ("COMPLETED",)
-        self.until(lambda: self.state(job) in wanted, lambda: self.run("scontrol", "show", "job", job), seconds)
+
+        def there() -> bool:
+            state = self.state(job)
+            assert state in wanted or state not in ENDS, self.run("scontrol", "show", "job", job)
+            return state in wanted
+
+        self.until(there, lambda: self.run("scontrol", "show", "job", job), seconds)
 
     def until(self, true: Callable[[], bool], said: Callable[[], str], seconds: float = 60) -> None:
         """Wait for something; when it does not come, fail with what the other function says."""
