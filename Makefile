@@ -6,7 +6,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 # an environment a kind, so that none removes the other; demo, tests and smoke-all train on a CPU whatever is there
-ACCEL ?= $(if $(filter demo test test-full smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
+ACCEL ?= $(if $(filter demo test test-full test-slurm smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -19,7 +19,7 @@ FLASH_ATTN_WHEEL ?=
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-full browser smoke-all bench-score bench-data bench-scaling check lint format clean
+.PHONY: help setup demo test test-full test-slurm browser smoke-all bench-score bench-data bench-scaling bench-gpu check lint format clean
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -61,6 +61,9 @@ test: $(STAMP) lint ## units, one GRPO run, one vLLM evaluation (what CI runs)
 test-full: test browser ## everything, the slow tests too; started again it leaves out slow ones that passed
 	@$(BIN)/python -m pytest -m slow --resume
 
+test-slurm: $(STAMP) ## submit.slurm under a real Slurm, out of Debian's packages and not installed
+	@$(BIN)/python -m pytest tests/recipes/slurm
+
 browser: $(STAMP) ## Chromium for the report's test; test-full installs it when it is missing
 	@$(BIN)/python -m benchmarks.browser || echo "the report's browser test will be left out" >&2
 
@@ -75,6 +78,9 @@ bench-data: $(STAMP) ## time and memory of preparing 100,000 synthetic notes bes
 
 bench-scaling: $(STAMP) ## Pass@1 by number of SFT cases on synthetic data, up to an hour on two cores
 	@$(BIN)/python -m benchmarks.sft_scaling
+
+bench-gpu: $(STAMP) ## SFT, generation and GRPO on this machine's GPU, SIZE=0.5b
+	@$(BIN)/python -m benchmarks.gpu --size $(or $(SIZE),0.5b)
 
 check: $(STAMP) ## check every recipe without running it
 	@$(BIN)/python -m recipes.check

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.endpoint:
         source = Endpoint(args, args.prefill, args.price)
     else:
-        source = Engines(args.model, args.dtype, args.ray_address)
+        source = Engines(args.model, args.dtype, args.ray_address, args.tensor_parallel)
     data = {"name": args.data, "sha256": sha256(args.data), "limit": args.limit}
     sampling = {name: getattr(args, name) for name in SAMPLING}
     made = filling.settings(source, data, sampling, args.seed, args.prefill)

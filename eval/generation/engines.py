@@ -8,6 +8,7 @@ A block is an Arrow table with the columns `index` (int) and `prompt` (a chat); 
 was up and had work. Blocks come back as they are done.
 """
 
+import copy
 import hashlib
 import os
 import queue
@@ -16,6 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -27,11 +29,14 @@ from eval.generation.parts import SCHEMA
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 
 Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
-Request = tuple[str, dict[str, list[int]], Any, Future]  # name, prompt, SamplingParams, what its caller waits for
+Request = tuple[str, dict[str, list[int]], Any]  # name, prompt, SamplingParams
 
 
-def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], gpus: int) -> Iterator[pa.Table]:
-    """Give each block back with the completions of a local model folder, as soon as it is done."""
+def complete(
+    blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], gpus: int, shared_by: int = 1
+) -> Iterator[pa.Table]:
+    """Give each block back with the completions of a local model folder, as soon as it is done; so many GPUs share an
+    engine."""
     import ray.data
     from ray.exceptions import RayError
 
@@ -43,7 +48,7 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], g
     sequences = SEQUENCES_ON_GPU if gpus else SEQUENCES_ON_CPU
     calls = 1 + -(-2 * sequences // (rows * settings["sampling"]["n"]))
     pool = ray.data.ActorPoolStrategy(
-        size=max(1, min(gpus, len(blocks))),
+        size=max(1, min(gpus // shared_by, len(blocks))),
         max_concurrent_calls_per_actor=calls,
         max_tasks_in_flight_per_actor=calls + 1,
         enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
@@ -54,9 +59,9 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any], g
         batch_size=rows,
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(model, settings, sequences, 0 if gpus else threads),
+        fn_constructor_args=(model, settings, sequences, shared_by, 0 if gpus else threads),
         num_cpus=1,
-        num_gpus=1 if gpus else 0,
+        num_gpus=shared_by if gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
     )
     try:
@@ -75,40 +80,62 @@ def on_cpu(model: str) -> dict[str, Any]:
     return {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, longest)}
 
 
+@dataclass(eq=False)
+class Call:
+    """A block that is being answered. Its caller is woken once: every waking takes the interpreter from vLLM."""
+
+    requests: list[Request]
+    answers: dict[str, Any] = field(default_factory=dict)
+    whole: Future = field(default_factory=Future)
+
+    def answer(self, output: Any) -> None:
+        """Keep what one request got."""
+        self.answers[output.request_id] = output
+        if len(self.answers) == len(self.requests):
+            self.whole.set_result([self.answers[name].outputs for name, *_ in self.requests])
+
+
 class Engine:
     """One vLLM engine. Calls from several threads share it: each hands in its rows and waits for them."""
 
-    def __init__(self, model: str, settings: dict[str, Any], sequences: int, cpu_threads: int) -> None:
+    def __init__(self, model: str, settings: dict[str, Any], sequences: int, gpus: int, cpu_threads: int) -> None:
         os.environ.update(environment(cpu_threads))
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
+        from vllm.usage.usage_lib import UsageContext
 
         self.model, self.settings = model, settings
         options = {
             "model": model,
             "dtype": settings["dtype"],
-            "max_model_len": settings.get("context"),  # of prompt and completion; None: all that the model takes
+            # of prompt and completion; -1: all that the model takes and the memory has room for
+            "max_model_len": settings.get("context", -1),
             "generation_config": "vllm",  # never the checkpoint's: sampling is what the settings say
             "enable_prefix_caching": True,
             "max_num_seqs": sequences,
             "disable_log_stats": True,
+            "tensor_parallel_size": gpus,
+            "distributed_executor_backend": "mp" if gpus > 1 else None,  # here, not by asking Ray for the GPUs again
         }
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**options | (on_cpu(model) if cpu_threads else {})))
+        asked = EngineArgs(**options | (on_cpu(model) if cpu_threads else {}))
+        # the context of vLLM's own LLM decides how many tokens a step takes: 16,384 on a large GPU, not 2,048
+        config = asked.create_engine_config(UsageContext.LLM_CLASS)
+        self.longest = config.model_config.max_model_len
+        self.engine = LLMEngine.from_vllm_config(config, UsageContext.LLM_CLASS, disable_log_stats=True)
+        self.room = self.engine.model_config.max_model_len  # less than the longest where the memory is small
         self.tokenizer = self.engine.get_tokenizer()
-        self.longest = self.engine.model_config.max_model_len
         self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
-        self.inbox: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
-        self.waiting: dict[str, Future] = {}
+        self.inbox: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self.waiting: dict[str, Call] = {}
         threading.Thread(target=self._drive, daemon=True).start()
         self.ready: float | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
         self.ready = self.ready or time.time()
         rows = block.select(["index", "prompt"]).to_pylist()
-        asked = [self._request(row["index"], row["prompt"]) for row in rows]
-        self.inbox.put(asked)  # all at once: prompts that come one by one make vLLM take steps for a few of them
-        outputs = [future.result().outputs for *_, future in asked]
-        samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in outputs]
+        call = Call([self._request(row["index"], row["prompt"]) for row in rows])
+        self.inbox.put(call)  # all at once: prompts that come one by one make vLLM take steps for a few of them
+        samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in call.whole.result()]
         return answered(block, samples).append_column("ready", pa.array([self.ready] * len(samples)))
 
     def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
@@ -118,9 +145,15 @@ class Engine:
                 f"the prompt of case {index} has {len(tokens)} tokens and {self.model} takes {self.longest} with "
                 "the completion; prepare the data with a smaller --max-prompt-tokens"
             )
-        params = self.params.clone()
+        needed = min(len(tokens) + self.params.max_tokens, self.longest)
+        if needed > self.room:
+            raise UserError(
+                f"case {index} may take {needed} tokens with its completion, and beside {self.model} there is room for "
+                f"{self.room}; let more GPUs share it (--tensor-parallel 2) or lower --max-tokens"
+            )
+        params = copy.copy(self.params)  # vLLM clones it itself, which is deep and slow
         params.seed = request_seed(self.settings["seed"], index)
-        return f"{index}", {"prompt_token_ids": tokens}, params, Future()
+        return f"{index}", {"prompt_token_ids": tokens}, params
 
     def _drive(self) -> None:
         """Feed vLLM and collect what it finishes, for ever; an error reaches every call that waits."""
@@ -129,20 +162,19 @@ class Engine:
                 self._take()
                 for output in self.engine.step():
                     if output.finished:
-                        self.waiting.pop(output.request_id).set_result(output)
+                        self.waiting.pop(output.request_id).answer(output)
         except BaseException as error:
-            for future in self.waiting.values():
-                future.set_exception(error)
+            for call in set(self.waiting.values()):
+                call.whole.set_exception(error)
             while True:  # nobody may wait for an engine that is gone
-                for *_, future in self.inbox.get():
-                    future.set_exception(error)
+                self.inbox.get().whole.set_exception(error)
 
     def _take(self) -> None:
         while not self.inbox.empty() or not self.waiting:
-            asked = self.inbox.get()
-            self.waiting |= {name: future for name, *_, future in asked}
-            for name, prompt, params, _ in asked:
-                self.engine.add_request(name, prompt, params)
+            call = self.inbox.get()
+            self.waiting |= dict.fromkeys((name for name, *_ in call.requests), call)
+            for request in call.requests:
+                self.engine.add_request(*request)
 
 
 def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:

@@ -48,6 +48,7 @@ class Asked:
     limit: int | None = setting("only the first so many prompts", None, must=at_least(1))
     seed: int = setting("of the sampling", 0)
     dtype: str = setting("auto is float32 on a CPU", "auto", must=(f"be {' or '.join(DTYPES)}", DTYPES.__contains__))
+    tensor_parallel: int = setting("GPUs that share a model too large for one", 1, must=at_least(1))
     ray_address: str | None = setting("a Ray cluster that runs (`auto` under `ray symmetric-run`) to use for it", None)
     endpoint: str | None = setting("ask an OpenAI-compatible server, such as http://localhost:8000/v1, not vLLM", None)
     concurrency: int = setting("requests to the server at once", 32, must=at_least(1))

@@ -45,20 +45,22 @@ class Source(ABC):
 
 
 class Engines(Source):
-    """vLLM in a Ray of our own, or in the one at `ray_address`."""
+    """vLLM in a Ray of our own, or in the one at `ray_address`; so many GPUs share a model."""
 
-    def __init__(self, model: str, dtype: str = "auto", ray_address: str | None = None) -> None:
+    def __init__(self, model: str, dtype: str = "auto", ray_address: str | None = None, shared_by: int = 1) -> None:
         self.folder = model_folder(model)
         self.model = {"name": model, "fingerprint": fingerprint(self.folder)}
         self.dtype = "float32" if dtype == "auto" and vllm_is_for_cpu() else dtype
-        self.ray_address = ray_address
+        self.ray_address, self.shared_by = ray_address, shared_by
 
     def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
         with ray_session(self.ray_address) as gpus:
+            if 0 < gpus < self.shared_by:
+                raise UserError(f"--tensor-parallel {self.shared_by} needs as many GPUs and there are {gpus}; lower it")
             # Slices of 16 to 128 prompts, about 20 or more for every engine; each becomes one part.
-            rows = min(128, max(16, cases.num_rows // (20 * max(1, gpus))))
+            rows = min(128, max(16, cases.num_rows // (20 * max(1, gpus // self.shared_by))))
             blocks = [cases.slice(start, rows) for start in range(0, cases.num_rows, rows)]
-            yield from engines.complete(blocks, str(self.folder), settings, gpus)
+            yield from engines.complete(blocks, str(self.folder), settings, gpus, self.shared_by)
 
 
 def model_folder(model: str) -> Path:

@@ -44,7 +44,7 @@ def source(wanted: Settings) -> Source:
     """What answers the requests of one draw."""
     if wanted.endpoint:
         return Endpoint(wanted, tolerant=True)
-    return Engines(wanted.model, wanted.dtype, wanted.ray_address)
+    return Engines(wanted.model, wanted.dtype, wanted.ray_address, wanted.tensor_parallel)
 
 
 def settings(wanted: Settings, draw: int, source: Source) -> filling.Settings:

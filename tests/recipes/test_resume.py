@@ -37,7 +37,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(world: World, tmp_path: P
         **world.environment(tmp_path),
         "PYTHON": sys.executable,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        **{"SLURM_JOB_NODELIST": "here", "SLURM_GPUS_ON_NODE": "1", "SLURM_SUBMIT_DIR": str(ROOT)},
+        **{"SLURM_JOB_NODELIST": "here", "SLURM_GPUS_PER_NODE": "1", "SLURM_SUBMIT_DIR": str(ROOT)},
     }
     words = [
         *("bash", through, RECIPE, "hardware=cpu", "name=killed", f"data.train_files={data}"),

@@ -152,7 +152,7 @@ print(json.dumps([sum(len(each.outputs[0].token_ids) for each in done), seconds]
 
 
 @pytest.mark.slow
-def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world, tmp_path):
+def test_generation_reaches_97_percent_of_plain_vllm_on_4096_short_prompts(world, tmp_path):
     chats = [
         [{"role": "user", "content": f"The patient of case {i} had a cough for {i % 9} days."}] for i in range(4096)
     ]
@@ -167,21 +167,29 @@ def test_generation_reaches_95_percent_of_plain_vllm_on_4096_short_prompts(world
     ]
     parquet.write(rows, tmp_path / "short.parquet")
     (tmp_path / "chats.json").write_text(json.dumps(chats))
-    ratios = []
-    for repeat in range(3):  # always all three: their median does not take a lucky round, nor one that others disturb
+
+    def plain() -> float:
         given = [str(world.model), str(tmp_path / "chats.json"), "24", os.environ.get("OMP_NUM_THREADS", "2")]
         done = subprocess.run([sys.executable, "-c", PLAIN, *given], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         tokens, seconds = json.loads(done.stdout.splitlines()[-1])
-        plain = tokens / seconds
-        out = tmp_path / f"g{repeat}"
+        return tokens / seconds
+
+    def ours() -> float:
+        out = tmp_path / "g"
+        shutil.rmtree(out, ignore_errors=True)
         changed = {"data": tmp_path / "short.parquet", "limit": 4096, "n": 1, "max_tokens": 24}
         done = run_process(*words(world, out, **changed))
         assert done.returncode == 0, done.stderr
-        ours = parts.read_run(out)["speed"]["tokens_per_second"]
-        ratios.append(ours / plain)
-        print(f"round {repeat}: plain {plain:,.0f}, ours {ours:,.0f} tokens/s, ratio {ratios[-1]:.3f}")
-    assert statistics.median(ratios) >= 0.95
+        return parts.read_run(out)["speed"]["tokens_per_second"]
+
+    ratios = []
+    for repeat in range(5):  # always all: their median does not take a lucky round, nor one that others disturb
+        first, second = (plain, ours) if repeat % 2 else (ours, plain)
+        speed = {first: first()} | {second: second()}
+        ratios.append(speed[ours] / speed[plain])
+        print(f"round {repeat}: plain {speed[plain]:,.0f}, ours {speed[ours]:,.0f} tokens/s, ratio {ratios[-1]:.3f}")
+    assert statistics.median(ratios) >= 0.97
 
 
 def test_two_commands_do_not_write_to_one_folder(world, command, tmp_path):
@@ -225,6 +233,7 @@ def config(text: str):
         (config("seed: 1\n"), "--prefill must be said, as a flag or in --config"),
         (lambda *_: {"config": "nowhere.yaml"}, "nowhere.yaml does not exist"),
         (lambda *_: {"context": 1}, "--context must be at least 2"),
+        (lambda *_: {"tensor_parallel": 0}, "--tensor-parallel must be at least 1"),
         (lambda *_: {"data": "nowhere.parquet"}, "nowhere.parquet does not exist"),
         (not_parquet, "is no parquet file"),
         (lambda _, tmp_path: {"data": tmp_path}, "is a folder"),

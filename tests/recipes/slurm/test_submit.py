@@ -9,7 +9,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-SRUN = '#!/usr/bin/env bash\nprintf "%s\\n" "$@" >>"$CALLS/srun"; printf -- "---\\n" >>"$CALLS/srun"\n'
+SRUN = """#!/usr/bin/env bash
+if [[ $* == *getent* ]]; then echo "$ADDRESS STREAM ${*: -1}"; exit; fi
+printf "%s\\n" "$@" >>"$CALLS/srun"; printf -- "---\\n" >>"$CALLS/srun"; exit "${STATUS:-0}"
+"""
 SCONTROL = '#!/usr/bin/env bash\n[[ $1 == show && $2 == hostnames ]] && tr , "\\n" <<<"$3"\n'
 PYTHON = '#!/usr/bin/env bash\nprintf "%s\\n" "$*" >>"$CALLS/python"\n'
 
@@ -31,7 +34,8 @@ def submit(
         "SLURM_SUBMIT_DIR": str(ROOT),
         "SLURM_JOB_ID": "123456",
         "SLURM_JOB_NODELIST": ",".join(f"node{i}" for i in range(nodes)),
-        "SLURM_GPUS_ON_NODE": "4",
+        "SLURM_GPUS_PER_NODE": "4",
+        "ADDRESS": "192.0.2.7",
         **environment,
     }
     done = subprocess.run(["bash", "recipes/submit.slurm", *words], cwd=ROOT, env=env, capture_output=True, text=True)
@@ -50,15 +54,15 @@ def test_one_node_needs_no_cluster(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nodes", [2, 4])
 def test_several_nodes_start_ray_everywhere_and_the_driver_once(tmp_path: Path, nodes: int) -> None:
-    done, calls = submit(tmp_path, nodes, "deepicd_r1/zero", "hardware=h100x8x2", SLURM_GPUS_ON_NODE="h100:8")
+    done, calls = submit(tmp_path, nodes, "deepicd_r1/zero", "hardware=h100x8x2", SLURM_GPUS_PER_NODE="h100:8")
     assert done.returncode == 0, done.stderr
     assert len(calls) == 1
     call = calls[0]
     assert call[:2] == [f"--nodes={nodes}", "--ntasks-per-node=1"]
     start = call.index("symmetric-run")
     ray, driver = call[start : call.index("--")], call[call.index("--") + 1 :]
-    assert ray == ["symmetric-run", "--address", "node0:23456", "--min-nodes", str(nodes), "--num-gpus", "8"]
-    assert driver[:2] == ["env", "RAY_ADDRESS=node0:23456"] and driver[3:5] == ["-m", "recipes.run"]
+    assert ray == ["symmetric-run", "--address", "192.0.2.7:23456", "--min-nodes", str(nodes), "--num-gpus", "8"]
+    assert driver[:2] == ["env", "RAY_ADDRESS=192.0.2.7:23456"] and driver[3:5] == ["-m", "recipes.run"]
     assert driver[5:] == [
         "deepicd_r1/zero",
         "hardware=h100x8x2",
@@ -70,7 +74,7 @@ def test_several_nodes_start_ray_everywhere_and_the_driver_once(tmp_path: Path, 
 
 
 def test_a_judge_takes_its_gpus_from_the_nodes(tmp_path: Path) -> None:
-    _, calls = submit(tmp_path, 1, "deepicd_r1/sft_grpo", JUDGE="some/model", SLURM_GPUS_ON_NODE="5")
+    _, calls = submit(tmp_path, 1, "deepicd_r1/sft_grpo", JUDGE="some/model", SLURM_GPUS_PER_NODE="5")
     assert calls[0][2:8] == ["bash", "recipes/judge.sh", "some/model", "--", "bash", "recipes/launch.sh"]
     assert calls[0][-1] == "trainer.n_gpus_per_node=4"
     done, _ = submit(tmp_path, 2, "deepicd_r1/sft_grpo", JUDGE="some/model")
@@ -85,6 +89,11 @@ def test_a_task_of_an_array_launches_its_line_of_the_sweep(tmp_path: Path) -> No
     assert calls[0][4:7] == ["drg_sapphire/best", "sft_share=75", "name=s"]
 
 
+def test_the_status_of_a_job_is_that_of_its_run(tmp_path: Path) -> None:
+    done, _ = submit(tmp_path, 1, "drg_sapphire/strict", STATUS="3")
+    assert done.returncode == 3
+
+
 def test_a_requeued_job_keeps_its_checkpoints(tmp_path: Path) -> None:
     _, calls = submit(tmp_path, 1, "drg_sapphire/strict", "fresh=1", "name=a", SLURM_RESTART_COUNT="1")
     assert "fresh=1" not in calls[0] and "name=a" in calls[0]
@@ -97,6 +106,8 @@ def test_a_requeued_job_keeps_its_checkpoints(tmp_path: Path) -> None:
         (("drg_sapphire/strict",), {"SLURM_JOB_NODELIST": ""}, "submit it"),
         ((), {"SWEEP": "nowhere.txt", "SLURM_ARRAY_TASK_ID": "1"}, "nowhere.txt"),
         (("drg_sapphire/strict",), {"SLURM_SUBMIT_DIR": "/"}, "submit from there"),
+        (("drg_sapphire/strict",), {"SLURM_GPUS_PER_NODE": "0"}, "hardware=cpu"),
+        (("drg_sapphire/strict",), {"SLURM_JOB_NODELIST": "a,b", "ADDRESS": "127.0.1.1"}, "HEAD=ADDRESS"),
     ],
 )
 def test_bad_input_is_one_sentence(
