@@ -22,6 +22,7 @@ from typing import Any
 import wrapt
 
 from verl_ext import require_verl
+from verl_ext.adapters import export_merged
 from verl_ext.batches import Group, component_means, group_statistics, write_outcomes
 
 MODE = "medcode"
@@ -117,3 +118,4 @@ def register(trainer_base: types.ModuleType) -> None:
 
 require_verl()
 wrapt.register_post_import_hook(register, "verl.trainer.ppo.v1")
+wrapt.register_post_import_hook(export_merged, "verl.utils.checkpoint.fsdp_checkpoint_manager")

@@ -50,17 +50,12 @@ def check_ratio(config: DictConfig) -> None:
 
 
 def check_model_options(config: DictConfig) -> None:
-    """Options of the model that verl accepts and that end in a crash or in an export which nothing loads."""
+    """Options of the model that verl accepts and that end in a crash."""
     model, actor = config.actor_rollout_ref.model, config.actor_rollout_ref.actor
     if model.use_fused_kernels and actor.strategy == "fsdp2" and not _is_tied(config):
         raise ValueError(
             "model.use_fused_kernels crashes under actor.strategy fsdp2 unless the model's output layer is "
             "its embedding (Qwen2.5 up to 3B); leave it out"
-        )
-    if model.lora_rank > 0 and "hf_model" in actor.checkpoint.save_contents:
-        raise ValueError(
-            "with model.lora_rank verl exports hf_model under peft's names, which nothing loads; take it "
-            "out of actor.checkpoint.save_contents or train all parameters"
         )
 
 

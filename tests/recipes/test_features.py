@@ -60,7 +60,16 @@ def test_fused_kernels_need_a_model_whose_output_layer_is_its_embedding(world: W
         check(fused, "model=qwen2.5-3b-instruct", f"places.model={tmp_path / 'false'}")
 
 
-def test_adapters_are_not_exported_as_a_model() -> None:
-    with pytest.raises(UserError, match=r"model.lora_rank .* hf_model .* actor.checkpoint.save_contents"):
-        check(f"{MODEL}.lora_rank=16")
-    check(f"{MODEL}.lora_rank=16", f"{ACTOR}.checkpoint.save_contents=[model,optimizer,extra]")
+@pytest.mark.parametrize(("recipe", "rate"), [("drg_sapphire/strict", 3e-5), ("deepicd_r1/sft_grpo", 1e-5)])
+def test_adapters_are_one_word_and_take_ten_times_the_rate(recipe: str, rate: float) -> None:
+    for words, wanted in ((["lora=r32"], rate), (["lora=r32", "hardware=cpu"], 3e-3)):
+        plain, config = compose(recipe, words[1:]), compose(recipe, words)
+        check_recipe(recipe, config)
+        assert "hf_model" in config.actor_rollout_ref.actor.checkpoint.save_contents
+        assert config.actor_rollout_ref.actor.optim.lr == wanted == pytest.approx(10 * plain.actor_rollout_ref.actor.optim.lr)
+        assert (config.actor_rollout_ref.model.lora_rank, config.actor_rollout_ref.model.lora_alpha) == (32, 32)
+
+
+def test_a_group_of_options_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="there is no lora 'r31'; there is r32"):
+        compose("drg_sapphire/strict", ["lora=r31"])
