@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import verl_ext  # noqa: F401  ${share:…}
 from common.commands import UserError
 from common.settings import load
 

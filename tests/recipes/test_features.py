@@ -66,7 +66,11 @@ def test_adapters_are_one_word_and_take_ten_times_the_rate(recipe: str, rate: fl
         plain, config = compose(recipe, words[1:]), compose(recipe, words)
         check_recipe(recipe, config)
         assert "hf_model" in config.actor_rollout_ref.actor.checkpoint.save_contents
-        assert config.actor_rollout_ref.actor.optim.lr == wanted == pytest.approx(10 * plain.actor_rollout_ref.actor.optim.lr)
+        assert (
+            config.actor_rollout_ref.actor.optim.lr
+            == wanted
+            == pytest.approx(10 * plain.actor_rollout_ref.actor.optim.lr)
+        )
         assert (config.actor_rollout_ref.model.lora_rank, config.actor_rollout_ref.model.lora_alpha) == (32, 32)
 
 
