@@ -66,8 +66,7 @@ def step_advantages(config: DictConfig, groups: list[dict]) -> np.ndarray:
         keys = list(config.algorithm.gdpo_reward_keys)
         weights = config.algorithm.get("gdpo_reward_weights") or [1.0] * len(keys)
         parts = [
-            sum(w * advantages(np.array(row[k]), normalised) for k, w in zip(keys, weights, strict=True))
-            for row in groups
+            sum(w * advantages(np.array(row[k]), True) for k, w in zip(keys, weights, strict=True)) for row in groups
         ]
         return decoupled(np.concatenate(parts), np.concatenate([row["tokens"] for row in groups]))
     one = pass_at_k if estimator == "grpo_passk" else advantages

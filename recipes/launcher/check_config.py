@@ -176,6 +176,8 @@ def check_components(config: DictConfig) -> None:
         raise ValueError(f"algorithm.adv_estimator gdpo weighs several components; gdpo_reward_keys is {keys}")
     if weights is not None and len(weights) != len(keys):
         raise ValueError(f"algorithm.gdpo_reward_weights has {len(weights)} numbers for {len(keys)} gdpo_reward_keys")
+    if not algorithm.norm_adv_by_std_in_grpo:
+        raise ValueError("algorithm.adv_estimator gdpo divides by the spread whatever norm_adv_by_std_in_grpo says")
     _, function, options = load_reward(config)
     said = function(data_source="", solution_str="", ground_truth="", extra_info={}, **options)
     found = asyncio.run(said) if inspect.iscoroutine(said) else said  # of no answer, which asks no judge
