@@ -44,7 +44,7 @@ def loss_of_the_only_update(
     from verl.workers.utils.padding import response_from_nested
 
     now = {name: model_output[name].detach() for name in ("log_probs", "entropy")}
-    rows = data["row"].tolist()
+    rows = data["row"].flatten().tolist()
     fields = TensorDict({name: value.cpu() for name, value in now.items()}, batch_size=len(rows))
     transfer_queue.kv_batch_put(keys=[keys[row] for row in rows], partition_id=partition, fields=fields)
     data["old_log_probs"] = response_from_nested(now["log_probs"], data["response_mask"])

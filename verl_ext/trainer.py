@@ -128,7 +128,8 @@ def register(trainers: types.ModuleType) -> None:
             loss = partial(ppo_loss, config=self.actor_config)
             if self.reuses:
                 rows = TensorDict({"row": torch.arange(len(batch.keys))}, batch_size=len(batch.keys))
-                transfer_queue.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=rows)
+                put = transfer_queue.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=rows)
+                batch.fields = put.fields  # what the workers are given
                 where = {"keys": batch.keys, "partition": batch.partition_id}
                 loss = partial(loss_of_the_only_update, config=self.actor_config, **where)
             self.actor_rollout_wg.set_loss_fn(loss)
