@@ -72,12 +72,17 @@ def check_groups(config: DictConfig) -> None:
 
 
 def check_model_options(config: DictConfig) -> None:
-    """Options of the model that verl accepts and that end in a crash."""
+    """Options of the model that verl accepts and that end in a crash, or in rollouts of another model."""
     model, actor = config.actor_rollout_ref.model, config.actor_rollout_ref.actor
     if model.use_fused_kernels and actor.strategy == "fsdp2" and not _is_tied(config):
         raise ValueError(
             "model.use_fused_kernels crashes under actor.strategy fsdp2 unless the model's output layer is "
             "its embedding (Qwen2.5 up to 3B); leave it out"
+        )
+    if model.lora_rank > 0 and not model.lora.merge and config.trainer.device == "cpu":
+        raise ValueError(
+            "model.lora_rank without model.lora.merge: vLLM's CPU build goes on sampling from the start model when it "
+            "is sent adapters; take lora=r32 or set actor_rollout_ref.model.lora.merge=true"
         )
 
 

@@ -75,6 +75,13 @@ def test_adapters_are_one_word_and_take_ten_times_the_rate(recipe: str, rate: fl
         assert (config.actor_rollout_ref.model.lora_rank, config.actor_rollout_ref.model.lora_alpha) == (32, 32)
 
 
+def test_adapters_that_the_cpu_build_of_vllm_would_not_sample_with_are_refused() -> None:
+    check(f"{MODEL}.lora_rank=16")
+    check("hardware=cpu", f"{MODEL}.lora_rank=16", f"{MODEL}.lora.merge=true")
+    with pytest.raises(UserError, match=r"lora_rank without model\.lora\.merge"):
+        check("hardware=cpu", f"{MODEL}.lora_rank=16")
+
+
 def test_a_group_of_options_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="there is no lora 'r31'; there is r32"):
         compose("drg_sapphire/strict", ["lora=r31"])
