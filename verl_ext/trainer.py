@@ -97,7 +97,8 @@ def register(trainers: types.ModuleType) -> None:
         def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
             if self.config.algorithm.adv_estimator != "gdpo":
                 return super()._compute_advantage(batch, metrics)
-            infos = [row["reward_extra_info"] for row in self._stored(batch, ["extra_fields"])["extra_fields"].tolist()]
+            stored = self._stored(batch, ["extra_fields"])
+            infos = [row["reward_extra_info"] for row in stored.pop("extra_fields").tolist()]
             compute = with_components(trainer_base.compute_advantage_for_multi_trajectories, infos)
             with patch.object(trainer_base, "compute_advantage_for_multi_trajectories", compute):
                 return super()._compute_advantage(batch, metrics)
