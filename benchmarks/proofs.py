@@ -38,10 +38,40 @@ def proofs(config: DictConfig, metrics: Metrics, outcomes: pa.Table) -> list[Pro
     return found
 
 
-def advantages(scores: list[float], normalised: bool) -> np.ndarray:
+def advantages(scores: np.ndarray, normalised: bool) -> np.ndarray:
     """Equation 2 for one group, with torch's standard deviation; `normalised=False` is the Dr. GRPO advantage."""
-    centred = np.array(scores) - np.mean(scores)
-    return centred / (np.std(scores, ddof=1) + 1e-6) if normalised else centred
+    centred = scores - scores.mean()
+    return centred / (scores.std(ddof=1) + 1e-6) if normalised else centred
+
+
+def pass_at_k(scores: np.ndarray, normalised: bool) -> np.ndarray:
+    """Only the best completion of a group has an advantage: by how much it beats the second."""
+    second, best = np.sort(scores)[-2:]
+    lead = (best - second) / (scores.std(ddof=1) + 1e-6 if normalised else 1)
+    return lead * (np.arange(len(scores)) == scores.argmax())
+
+
+def decoupled(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """GDPO's last step: sums of normalised components, normalised once more over all tokens of the batch."""
+    count = tokens.sum()
+    mean = (values * tokens).sum() / count
+    variance = ((values - mean) ** 2 * tokens).sum() / (count - 1)
+    return (values - mean) / np.sqrt(variance + 1e-8)
+
+
+def step_advantages(config: DictConfig, groups: list[dict]) -> np.ndarray:
+    """The advantage of every completion of a step, by the recipe's estimator."""
+    estimator, normalised = config.algorithm.adv_estimator, config.algorithm.norm_adv_by_std_in_grpo
+    if estimator == "gdpo":
+        keys = list(config.algorithm.gdpo_reward_keys)
+        weights = config.algorithm.get("gdpo_reward_weights") or [1.0] * len(keys)
+        parts = [
+            sum(w * advantages(np.array(row[k]), True) for k, w in zip(keys, weights, strict=True)) for row in groups
+        ]
+        return decoupled(np.concatenate(parts), np.concatenate([row["tokens"] for row in groups]))
+    one = pass_at_k if estimator == "grpo_passk" else advantages
+    rewards = [np.array(row["score"]) + np.array(row.get("overlong_reward", 0.0)) for row in groups]  # DAPO's penalty
+    return np.concatenate([one(scores, normalised) for scores in rewards])
 
 
 def policy_loss(actor: DictConfig, values: np.ndarray, tokens: np.ndarray, log_probs: np.ndarray | None) -> float:
@@ -73,9 +103,10 @@ def updates(config: DictConfig) -> int:
 
 
 def _advantages(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iterator[Proof]:
-    normalised = config.algorithm.norm_adv_by_std_in_grpo
-    kind = "(r - mean) / std" if normalised else "r - mean"
-    ours = [np.concatenate([advantages(row["score"], normalised) for row in rows]) for rows in steps]
+    estimator = config.algorithm.adv_estimator
+    kind = "(r - mean) / std" if config.algorithm.norm_adv_by_std_in_grpo else "r - mean"
+    kind = kind if estimator == "grpo" else estimator
+    ours = [step_advantages(config, rows) for rows in steps]
     far = max(
         abs(values.max() - row["critic/advantages/max"]) + abs(values.min() - row["critic/advantages/min"])
         for values, row in zip(ours, metrics, strict=True)
@@ -89,12 +120,11 @@ def _loss(config: DictConfig, metrics: Metrics, steps: list[list[dict]]) -> Iter
         raise UserError("with several updates a batch a loss can be computed again only at actor.optim.lr=0")
     far = 0.0
     for row, groups in zip(metrics, steps, strict=True):
-        values = [advantages(group["score"], config.algorithm.norm_adv_by_std_in_grpo) for group in groups]
         tokens, log_probs = (
             np.concatenate([group[name] for group in groups]) if name in groups[0] else None
             for name in ("tokens", "log_prob")
         )
-        ours = policy_loss(actor, np.concatenate(values), tokens, log_probs)
+        ours = policy_loss(actor, step_advantages(config, groups), tokens, log_probs)
         far = max(far, abs(ours - row["actor/pg_loss"]))
     mode = "" if actor.policy_loss.loss_mode == "vanilla" else f"{actor.policy_loss.loss_mode} "
     yield Proof(f"loss {mode}{actor.loss_agg_mode}", f"verl's differs by {far:.0e}", far < 1e-4)

@@ -1,6 +1,7 @@
 """Train every recipe for two steps on a CPU with the real verl and vLLM, and prove of each what it is about.
 
     python -m benchmarks.smoke [RECIPE …]        # or `make smoke-all`
+    python -m benchmarks.smoke "drg_sapphire/strict algorithm=gspo"      # a recipe with options
 
 Data and models are those of hardware=cpu, which recipes/demo.sh makes where they are missing (or DATA_DIR, MODEL_PATH).
 A recipe that passed with the same composed configuration and the same code is skipped, whatever else was committed, and
@@ -11,6 +12,7 @@ recipes whose composed configurations are equal run once. Recipes with a judge g
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +34,11 @@ TWO_STEPS = ("hardware=cpu", "trainer.total_training_steps=2", "data.train_batch
 STILL = ("ppo_mini_batch_size=${data.train_batch_size}", "ppo_epochs=2", "optim.lr=0")
 # What a recipe is about must happen in two steps: cool rollouts have groups without variance, which are drawn again.
 TEMPERATURES = {"resampling": 0.3}
+OPTIONS = (  # what a launch may add, each with a recipe
+    *(f"drg_sapphire/strict algorithm={name}" for name in ("gspo", "cispo", "dapo", "grpo_passk")),
+    "deepicd_r1/no_judge algorithm=gdpo study.components=[format,outcome]",
+    "drg_sapphire/strict lora=r32",
+)
 BASE_RUN = "drg_sapphire/dense"  # whose outcomes make the files of the curriculum: it comes first
 
 
@@ -44,12 +51,13 @@ CODE = (
 )
 
 
-def overrides_of(recipe: str) -> tuple[str, ...]:
+def overrides_of(job: str) -> tuple[str, ...]:
     """What a recipe is launched with here."""
+    recipe, *options = job.split()
     found = [value for name, value in TEMPERATURES.items() if name in recipe]
-    words = (*TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
+    words = (*options, *TWO_STEPS, *(f"actor_rollout_ref.rollout.temperature={value}" for value in found))
     still = [f"actor_rollout_ref.actor.{word}" for word in STILL]
-    return (*words, *still) if updates(compose(recipe)) > 1 else words
+    return (*words, *still) if updates(compose(recipe, options)) > 1 else words
 
 
 def code(place: Path = RECIPES.parent) -> str:
@@ -58,31 +66,31 @@ def code(place: Path = RECIPES.parent) -> str:
     return hashlib.sha256(" ".join(f"{file.name} {sha256(file)}" for file in files).encode()).hexdigest()
 
 
-def fingerprint(recipe: str) -> str:
+def fingerprint(job: str) -> str:
     """The same for two recipes that would do the same on a CPU, and for one until it or the code changes."""
-    config = unresolved(compose(recipe, overrides_of(recipe)))
+    config = unresolved(compose(job.split()[0], overrides_of(job)))
     start = config.pop("study", {})  # which models and names it chooses; a CPU run has but one model
     return hashlib.sha256(
         json.dumps([config, start.get("rl"), code()], sort_keys=True, default=str).encode()
     ).hexdigest()
 
 
-def smoke(recipe: str, runs: Path) -> dict[str, Any]:
+def smoke(job: str, runs: Path) -> dict[str, Any]:
     """Run two steps; what the table shows of them."""
     began = time.monotonic()
-    overrides = overrides_of(recipe)
-    config = compose(recipe, overrides)
-    words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, "name=smoke", "fresh=1"]
+    recipe, overrides = job.split()[0], overrides_of(job)
+    config, name = compose(recipe, overrides), re.sub(r"\W+", "-", f"smoke{job.removeprefix(recipe)}").strip("-")
+    words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, f"name={name}", "fresh=1"]
     environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
         words = ["bash", str(RECIPES / "judge.sh"), config.places.model, "--", *words]
-    log = runs / f"{recipe.replace('/', '-')}.log"
+    log = runs / f"{recipe.replace('/', '-')}-{name}.log"
     with open(log, "w") as file:
         done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
-    row: dict[str, Any] = {"recipe": recipe, "seconds": round(time.monotonic() - began), "proofs": []}
+    row: dict[str, Any] = {"recipe": job, "seconds": round(time.monotonic() - began), "proofs": []}
     row["fault"] = f"status {done.returncode}, see {log}" if done.returncode else ""
     if not done.returncode:
-        folder = runs / recipe / "smoke"
+        folder = runs / recipe / name
         metrics = [json.loads(line)["data"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
         found = proofs(config, metrics, pq.read_table(folder / "outcomes.parquet"))
         row["proofs"] = [f"{proof.claim}: {proof.seen}" for proof in found]
@@ -94,7 +102,7 @@ def prepare(chosen: list[str]) -> None:
     """What the recipes start from on a laptop, where the user names nothing else."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
-    for name in sorted({compose(recipe, ["hardware=cpu"]).places.laptop for recipe in chosen}):
+    for name in sorted({compose(job.split()[0], ["hardware=cpu"]).places.laptop for job in chosen}):
         if subprocess.run(["bash", str(RECIPES / "demo.sh")], env={**os.environ, "UNTIL": name}).returncode:
             raise UserError(
                 f"UNTIL={name} bash recipes/demo.sh failed, which makes what the recipes start from; see above"
@@ -115,8 +123,8 @@ def make_curriculum(recipe: str, runs: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = parser(__doc__ or "", "python -m benchmarks.smoke drg_sapphire/strict")
-    arguments.add_argument("recipe", nargs="*", help="paper/row; without one, all recipes")
-    chosen = arguments.parse_args(argv).recipe or recipes()
+    arguments.add_argument("recipe", nargs="*", help="paper/row, or 'paper/row key=value …'; without one, all")
+    chosen = arguments.parse_args(argv).recipe or [*recipes(), *OPTIONS]
     prepare(chosen)
     runs = Path(os.environ.get("RUNS_DIR", "runs")) / "smoke"
     runs.mkdir(parents=True, exist_ok=True)

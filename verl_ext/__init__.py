@@ -2,7 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from omegaconf import OmegaConf
+
 VERL_VERSION = "0.9.1"
+
+# ${share:0.25,${data.train_batch_size}} in a recipe: a part of another number, for verl as for the checks
+OmegaConf.register_new_resolver("share", lambda part, whole: max(1, round(part * whole)), replace=True)
 
 
 def require_verl() -> None:

@@ -1,5 +1,6 @@
 """What is wrong with a composed recipe on any machine: keys that nobody reads, numbers that do not fit, the reward."""
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError
-from recipes.launcher.check_features import check_medcode, check_model_options, check_ratio
+from recipes.launcher.check_features import check_groups, check_medcode, check_model_options, check_ratio
 from recipes.launcher.compose import base_of, leaves, near, nearest_key, resolved, unresolved, verl_defaults
 
 KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
@@ -165,10 +166,45 @@ def check_reward(config: DictConfig, here: bool = False) -> None:
         module.check_options(**options)
 
 
+def check_components(config: DictConfig) -> None:
+    """GDPO weighs components that the reward returns and that the recipe has not switched off."""
+    algorithm = config.algorithm
+    if algorithm.adv_estimator != "gdpo":
+        return
+    keys, weights = list(algorithm.get("gdpo_reward_keys") or []), algorithm.get("gdpo_reward_weights")
+    if len(keys) < 2:
+        raise ValueError(f"algorithm.adv_estimator gdpo weighs several components; gdpo_reward_keys is {keys}")
+    if weights is not None and len(weights) != len(keys):
+        raise ValueError(f"algorithm.gdpo_reward_weights has {len(weights)} numbers for {len(keys)} gdpo_reward_keys")
+    if not algorithm.norm_adv_by_std_in_grpo:
+        raise ValueError("algorithm.adv_estimator gdpo divides by the spread whatever norm_adv_by_std_in_grpo says")
+    _, function, options = load_reward(config)
+    said = function(data_source="", solution_str="", ground_truth="", extra_info={}, **options)
+    found = asyncio.run(said) if inspect.iscoroutine(said) else said  # of no answer, which asks no judge
+    for key in keys:
+        if key not in found:
+            there = ", ".join(name for name, value in found.items() if not isinstance(value, str))
+            raise ValueError(f"algorithm.gdpo_reward_keys names {key!r}; the reward returns {there}")
+        if options.get(f"{key}_weight") == 0:
+            raise ValueError(
+                f"algorithm.gdpo_reward_keys names {key}, which the reward's option {key}_weight 0 switches off; "
+                "leave it out"
+            )
+
+
 def check_recipe(recipe: str, config: DictConfig, *here: Callable[[DictConfig], None]) -> None:
     """What is wrong with a recipe on any machine and what the checks of this one find: a sentence about the recipe."""
-    checks = (check_keys, check_types, check_values, check_medcode, check_ratio, check_model_options, check_prefill)
-    for check in (*checks, check_reward, *here):
+    checks = (
+        check_keys,
+        check_types,
+        check_values,
+        check_medcode,
+        check_ratio,
+        check_groups,
+        check_model_options,
+        check_prefill,
+    )
+    for check in (*checks, check_reward, check_components, *here):
         try:
             check(config)
         except (TypeError, ValueError, OmegaConfBaseException) as error:

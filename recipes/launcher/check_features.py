@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from recipes.launcher.compose import verl_defaults
+from verl_ext.log_probs import why_not
 from verl_ext.resampling_rules import MANAGER, Settings
 from verl_ext.trainer import KL_SCHEDULES
 
@@ -24,6 +25,15 @@ def check_medcode(config: DictConfig) -> None:
         raise ValueError(f"trainer.v1.medcode.kl_schedule is {schedule!r}, not {' or '.join(KL_SCHEDULES)}")
     if schedule != "constant" and not config.actor_rollout_ref.actor.use_kl_loss:
         raise ValueError(f"kl_schedule {schedule} changes a KL that actor.use_kl_loss switches off")
+    reuse, metric = settings.get("reuse_log_probs"), settings.get("keep_best")
+    if reuse not in (None, True, False):
+        raise ValueError(f"trainer.v1.medcode.reuse_log_probs is {reuse!r}; it must be true, false or null")
+    if reuse and (reason := why_not(config)):
+        raise ValueError(
+            f"trainer.v1.medcode.reuse_log_probs: {reason} needs verl's pass before the update; leave it out"
+        )
+    if metric is not None and (config.trainer.test_freq < 1 or config.trainer.save_freq < 1):
+        raise ValueError("trainer.v1.medcode.keep_best needs validations and checkpoints: set test_freq and save_freq")
     manager = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.agent_loop_manager_class")
     resampling = OmegaConf.select(config, "actor_rollout_ref.rollout.custom.resampling")
     if (resampling is None) != (manager != MANAGER):
@@ -49,18 +59,30 @@ def check_ratio(config: DictConfig) -> None:
         )
 
 
+def check_groups(config: DictConfig) -> None:
+    """What compares the completions of a prompt needs two of them: of one, every group would be thrown away."""
+    if config.actor_rollout_ref.rollout.n > 1:
+        return
+    features = {
+        "algorithm.filter_groups": config.algorithm.filter_groups.enable,
+        "algorithm.adv_estimator grpo_passk": config.algorithm.adv_estimator == "grpo_passk",
+    }
+    for name in (name for name, given in features.items() if given):
+        raise ValueError(f"{name} compares the completions of a prompt: set actor_rollout_ref.rollout.n to 2 or more")
+
+
 def check_model_options(config: DictConfig) -> None:
-    """Options of the model that verl accepts and that end in a crash or in an export which nothing loads."""
+    """Options of the model that verl accepts and that end in a crash, or in rollouts of another model."""
     model, actor = config.actor_rollout_ref.model, config.actor_rollout_ref.actor
     if model.use_fused_kernels and actor.strategy == "fsdp2" and not _is_tied(config):
         raise ValueError(
             "model.use_fused_kernels crashes under actor.strategy fsdp2 unless the model's output layer is "
             "its embedding (Qwen2.5 up to 3B); leave it out"
         )
-    if model.lora_rank > 0 and "hf_model" in actor.checkpoint.save_contents:
+    if model.lora_rank > 0 and not model.lora.merge and config.trainer.device == "cpu":
         raise ValueError(
-            "with model.lora_rank verl exports hf_model under peft's names, which nothing loads; take it "
-            "out of actor.checkpoint.save_contents or train all parameters"
+            "model.lora_rank without model.lora.merge: vLLM's CPU build goes on sampling from the start model when it "
+            "is sent adapters; take lora=r32 or set actor_rollout_ref.model.lora.merge=true"
         )
 
 

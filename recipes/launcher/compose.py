@@ -21,12 +21,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import verl_ext  # noqa: F401  ${share:…}
 from common.commands import UserError
 from common.settings import load
 
 RECIPES = Path(__file__).resolve().parent.parent
 OWN = "own"  # the folder of recipes that are no paper's
-GROUPS = ("hardware", "model", "sft_share")  # folders of which a launch picks one file: hardware=cpu
+GROUPS = ("hardware", "model", "sft_share", "algorithm", "lora")  # folders of which a launch picks a file: hardware=cpu
 HEAD = "# @package _global_"
 
 

@@ -20,6 +20,7 @@ from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
 from recipes.launcher.compose import compose, files, unresolved
+from verl_ext import best
 
 TRACKER = "latest_checkpointed_iteration.txt"  # verl's
 HARDWARE = ("hardware=", "trainer.nnodes=", "trainer.n_gpus_per_node=")
@@ -126,16 +127,22 @@ class RunFolder:
         )
 
     def end(self, status: str, exit_status: int, cause: str | None) -> None:
-        """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers."""
+        """Write how it ended; `hf_model` leads to the newest checkpoint that was exported for vLLM and transformers.
+
+        And `best_model` to that of the checkpoint that validation found best, where one is kept.
+        """
         if status == "finished":
             self.prune()
         exports = sorted(
             self.checkpoints.glob("global_step_*/actor/huggingface"), key=lambda path: path.stat().st_mtime
         )
-        if exports:
-            with whole_file(self.path / "hf_model") as link:
-                link.symlink_to(os.path.relpath(exports[-1], self.path))
-        record.write(self.path, status=status, exit_status=exit_status, cause=cause, ended=record.now())
+        best_exports = [*(self.checkpoints / best.FOLDER).glob("global_step_*/actor/huggingface")]
+        for name, found in (("hf_model", exports), ("best_model", best_exports)):
+            if found:
+                with whole_file(self.path / name) as link:
+                    link.symlink_to(os.path.relpath(found[-1], self.path))
+        kept = {"best": best.read(self.checkpoints)} if best_exports else {}
+        record.write(self.path, status=status, exit_status=exit_status, cause=cause, ended=record.now(), **kept)
 
 
 def total_steps(config: DictConfig) -> int:

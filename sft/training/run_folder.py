@@ -69,7 +69,7 @@ def _merge(model: str, out: Path, tokenizer: Any) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    base = AutoModelForCausalLM.from_pretrained(model, dtype="float32")  # half precision would round the adapters away
     PeftModel.from_pretrained(base, out / ADAPTER).merge_and_unload().save_pretrained(out)
     tokenizer.save_pretrained(out)
 

@@ -11,6 +11,7 @@ from recipes.launcher.compose import compose
 from tests.conftest import World, assert_refused, run_command
 
 ACTOR, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.model"
+ONE, N = f"{ACTOR}.ppo_mini_batch_size=${{data.train_batch_size}}", "actor_rollout_ref.rollout.n"
 HALF = f"{ACTOR}.ppo_mini_batch_size=32"
 RATIO = [f"{ACTOR}.policy_loss.loss_mode={mode}" for mode in ("gspo", "cispo", "sapo", "geo_mean", "dppo_tv", "kl_cov")]
 RATIO += [f"{ACTOR}.clip_ratio_high=0.28", f"{ACTOR}.clip_ratio_low=0.1", f"{ACTOR}.tau_neg=1.2"]
@@ -60,7 +61,75 @@ def test_fused_kernels_need_a_model_whose_output_layer_is_its_embedding(world: W
         check(fused, "model=qwen2.5-3b-instruct", f"places.model={tmp_path / 'false'}")
 
 
-def test_adapters_are_not_exported_as_a_model() -> None:
-    with pytest.raises(UserError, match=r"model.lora_rank .* hf_model .* actor.checkpoint.save_contents"):
-        check(f"{MODEL}.lora_rank=16")
-    check(f"{MODEL}.lora_rank=16", f"{ACTOR}.checkpoint.save_contents=[model,optimizer,extra]")
+@pytest.mark.parametrize(("recipe", "rate"), [("drg_sapphire/strict", 3e-5), ("deepicd_r1/sft_grpo", 1e-5)])
+def test_adapters_are_one_word_and_take_ten_times_the_rate(recipe: str, rate: float) -> None:
+    for words, wanted in ((["lora=r32"], rate), (["lora=r32", "hardware=cpu"], 3e-3)):
+        plain, config = compose(recipe, words[1:]), compose(recipe, words)
+        check_recipe(recipe, config)
+        assert "hf_model" in config.actor_rollout_ref.actor.checkpoint.save_contents
+        assert (
+            config.actor_rollout_ref.actor.optim.lr
+            == wanted
+            == pytest.approx(10 * plain.actor_rollout_ref.actor.optim.lr)
+        )
+        assert (config.actor_rollout_ref.model.lora_rank, config.actor_rollout_ref.model.lora_alpha) == (32, 32)
+
+
+def test_adapters_that_the_cpu_build_of_vllm_would_not_sample_with_are_refused() -> None:
+    check(f"{MODEL}.lora_rank=16")
+    check("hardware=cpu", f"{MODEL}.lora_rank=16", f"{MODEL}.lora.merge=true")
+    with pytest.raises(UserError, match=r"lora_rank without model\.lora\.merge"):
+        check("hardware=cpu", f"{MODEL}.lora_rank=16")
+
+
+def test_a_group_of_options_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="there is no lora 'r31'; there is r32"):
+        compose("drg_sapphire/strict", ["lora=r31"])
+
+
+@pytest.mark.parametrize("recipe", ["drg_sapphire/strict", "deepicd_r1/sft_grpo"])
+@pytest.mark.parametrize("name", ["gspo", "cispo", "dapo", "grpo_passk", "gdpo"])
+def test_an_algorithm_is_one_word(name: str, recipe: str) -> None:
+    for hardware in ("h100x4", "cpu"):
+        words = [f"hardware={hardware}", f"algorithm={name}"]
+        config, plain = compose(recipe, words), compose(recipe, words[:1])
+        check_recipe(recipe, config)
+        assert config != plain
+        batch, length = config.data.train_batch_size, config.data.max_response_length
+        updates = batch // config.actor_rollout_ref.actor.ppo_mini_batch_size
+        assert updates == (4 if name in ("gspo", "cispo", "dapo") else 1)
+        if name == "dapo":
+            assert config.reward.reward_kwargs.overlong_buffer_cfg.len == round(length / 5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "said"),
+    [
+        ("drg_sapphire/strict", ["algorithm=gspo", ONE], "loss_mode gspo cannot act with one update a batch"),
+        ("drg_sapphire/strict", ["algorithm=cispo", ONE], "loss_mode cispo cannot act with one update a batch"),
+        (
+            "drg_sapphire/strict",
+            ["algorithm=dapo", ONE],
+            "clip_ratio_low 0.2 cannot act|clip_ratio_high 0.28 cannot act",
+        ),
+        ("drg_sapphire/strict", ["algorithm=dapo", f"{N}=1"], "filter_groups compares the completions of a prompt"),
+        ("drg_sapphire/strict", ["algorithm=grpo_passk", f"{N}=1"], "grpo_passk compares the completions of a prompt"),
+        (
+            "drg_sapphire/kl_decay",
+            ["algorithm=dapo"],
+            "kl_schedule cosine changes a KL that actor.use_kl_loss switches",
+        ),
+        ("drg_sapphire/dr_grpo_advantage", ["algorithm=gdpo"], "divides by the spread"),
+        ("deepicd_r1/no_format", ["algorithm=gdpo"], "format_weight 0 switches off"),
+        ("deepicd_r1/no_judge", ["algorithm=gdpo", "study.components=[outcome]"], "weighs several components"),
+        (
+            "deepicd_r1/no_judge",
+            ["algorithm=gdpo", "study.components=[format,acuracy]"],
+            "'acuracy'; the reward returns",
+        ),
+        ("deepicd_r1/sft_grpo", ["algorithm=gdpo", "algorithm.gdpo_reward_weights=[1,1]"], "2 numbers for 3"),
+    ],
+)
+def test_an_algorithm_that_could_not_act_is_refused(recipe: str, words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        check_recipe(recipe, compose(recipe, words))

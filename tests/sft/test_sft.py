@@ -194,12 +194,25 @@ def test_a_killed_run_goes_on_and_ends_where_an_unbroken_one_does(world: World, 
 
 @pytest.mark.slow
 def test_adapters_are_merged_into_a_model_that_loads(world: World, tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     done = sft(world, tmp_path / "lora", "--lora_rank", 4, "--logging_steps", 1)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "lora/adapter/adapter_config.json").exists()
-    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "lora")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "lora").eval()
+    assert merged.dtype == torch.float32  # half precision would round the adapters away
+    base = AutoModelForCausalLM.from_pretrained(world.model, dtype=torch.float32)
+    trained = PeftModel.from_pretrained(base, tmp_path / "lora/adapter").eval()
+    chat = parquet.read(world.data / "drg/test.parquet")["prompt"][0].as_py()
+    ids = AutoTokenizer.from_pretrained(tmp_path / "lora").apply_chat_template(
+        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    said = [model.generate(**ids, max_new_tokens=40, do_sample=False) for model in (trained, merged)]
+    assert said[0].tolist() == said[1].tolist()
+    with torch.no_grad():
+        one, other = (model(said[0]).logits.log_softmax(-1) for model in (trained, merged))
+    assert (one - other).abs().max() < 1e-3
     before = AutoModelForCausalLM.from_pretrained(world.model).state_dict()
     changed = {name for name, value in merged.state_dict().items() if (value != before[name]).any()}
     assert changed and all("proj" in name for name in changed)
