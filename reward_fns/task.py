@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from common.commands import UserError
 from reward_fns.answers import Answer
 
-FOLDERS = ("drg", "icd")  # of this package, in the order in which tables show them
+FOLDERS = ("drg", "icd", "icd_set")  # of this package, in the order in which tables show them
 
 Score = Mapping[str, Any]  # what a reward returns
 Flags = Mapping[str, float]
@@ -115,8 +115,8 @@ class Task:
     printed: tuple[str, ...]  # the same for the terminal
     groups: tuple[Grouping, ...]
     stands: str  # the metric that stands for a group of the first grouping
-    confusion: str  # level whose labels are set against each other
-    pairs: str  # level whose most frequent confusions are listed
+    confusion: str  # level whose labels are set against each other; "": none, as where they are sets
+    pairs: str  # level whose most frequent confusions are listed, or ""
     kinds: Mapping[str, str]  # of wrong and right answers, and what they mean
     kind: Callable[[str, str, Flags], str]  # of an answer, its gold and flags
     describe: Callable[[str], str]  # an answer or gold in words
@@ -127,6 +127,7 @@ class Task:
     files: Mapping[str, str] = field(default_factory=dict)  # reward option -> its file beside the data
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own
     classes: bool = False  # precision, recall and F1 over labels, too
+    sets: str = ""  # what stands between the members of a label that is a set: they are measured one by one, too
     published: Published | None = None
     facts: Callable[[str, str | None, str | None], str] | None = None  # what the writer of a trace is told of a gold,
     # with the user's files of symptoms and guidelines
@@ -205,7 +206,7 @@ def _add(tasks: dict[str, Task], task: Task) -> Task:
         (unread, f"has the measure {unread}, which neither flags nor numbers nor a value of its own give"),
         (not any(level.flag == "acc" for level in task.levels), "has no level with the flag acc"),
         (not {level.flag for level in task.levels} <= set(task.flags), "has a level whose flag is not among its flags"),
-        (not {task.confusion, task.pairs} <= set(levels), "names a level for confusion or pairs that it lacks"),
+        (not {task.confusion, task.pairs} <= {*levels, ""}, "names a level for confusion or pairs that it lacks"),
         (not task.kinds or not task.groups, "has no kinds of answers or no grouping"),
     ):
         if wrong:

@@ -50,6 +50,11 @@ def describe(code: str, most: int = 6000) -> str:
     return text if len(text) <= most else text[: most - 4].rsplit(" ", 1)[0] + " […]"
 
 
+def title(code: str) -> str:
+    """The code with its official title, for instance `I21.4: Non-ST elevation (NSTEMI) myocardial infarction`."""
+    return describe(code).partition("\n")[0]
+
+
 def dotted(code: str) -> str:
     """The code as the tabular list writes it."""
     return f"{code[:3]}.{code[3:]}" if len(code) > 3 else code
