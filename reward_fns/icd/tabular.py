@@ -51,8 +51,9 @@ def describe(code: str, most: int = 6000) -> str:
 
 
 def title(code: str) -> str:
-    """The code with its official title, for instance `I21.4: Non-ST elevation (NSTEMI) myocardial infarction`."""
-    return describe(code).partition("\n")[0]
+    """The official title of a code, or of the nearest that stands above it in this list; "" without any."""
+    known = nearest_known(code)
+    return _table()[dotted(known)][1].partition("\n")[0].partition(": ")[2] if known else ""
 
 
 def dotted(code: str) -> str:

@@ -79,8 +79,9 @@ def _kind(said: str, gold: str, flags: Flags) -> str:
 
 def describe(text: str) -> str:
     """An answer or gold in words."""
-    found = codes.read(text)
-    return "; ".join(map(tabular.title, found)) if found else f"{text[:100]!r}: no list of ICD-10-CM codes"
+    if not (found := codes.read(text)):
+        return f"{text[:100]!r}: no list of ICD-10-CM codes"
+    return "; ".join(f"{tabular.dotted(code)} {tabular.title(code)}" for code in found)
 
 
 def points(result: Score, options: Mapping[str, Any]) -> list[str]:
