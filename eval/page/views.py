@@ -127,6 +127,8 @@ def confused(each: Evaluation) -> tuple[str, list[tuple[str, str, int, int, floa
 
     Each is gold, what was said, completions, cases, and the share of that gold's completions.
     """
+    if not each.samples.task.pairs:
+        return "", []
     at = each.samples.task.level(each.samples.task.pairs)
     labelled = each.samples.labelled
     names, gold, said = labelled.names[at], labelled.gold[:, at], labelled.said[:, :, at]

@@ -10,8 +10,9 @@ has 0 for all three, so the sets differ in that number and in nothing else. With
 the mean over the n runs that the samples are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,13 @@ class Answers:
 def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
     """Macro precision, recall and F1 for each set, by name (`f1`, `f1@gold`), with the mean number of labels."""
     size, cluster = number(patients)
+    return averaged([_run(answers, said, cluster, size) for said in answers.said.T], len(patients), bootstrap)
+
+
+def averaged(runs: Sequence["Run"], cases: int, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
+    """The same of runs that are counted already."""
+    size = runs[0].of_gold.shape[1]
     everybody = np.ones((size, 1))
-    runs = [_Run(answers, answers.said[:, j], cluster, size) for j in range(answers.said.shape[1])]
     whole = zip(*(run.macro(everybody) for run in runs), strict=True)
     values, labels = (np.mean(each, axis=0)[..., 0] for each in whole)
     halves = bootstrap.half_samples(size)
@@ -49,27 +55,30 @@ def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, 
     found = {}
     for i, measure in enumerate(MEASURES):
         for j, labelled in enumerate(SETS):
-            estimate = Estimate(float(values[i, j]), draws[i, j], len(patients), bounds=(0.0, 1.0))
+            estimate = Estimate(float(values[i, j]), draws[i, j], cases, bounds=(0.0, 1.0))
             found[measure + labelled] = estimate, float(labels[j])
     return found
 
 
-class _Run:
-    """One sample of every case as sparse counts of (class, patient)."""
+def _run(answers: Answers, said: Array, cluster: Array, patients: int) -> "Run":
+    from scipy.sparse import csr_matrix
 
-    def __init__(self, answers: Answers, said: Array, cluster: Array, patients: int) -> None:
-        from scipy.sparse import csr_matrix
+    def counted(labels: Array, where: Array) -> csr_matrix:
+        entries = (np.ones(where.sum()), (labels[where], cluster[where]))
+        return csr_matrix(entries, shape=(answers.size, patients))
 
-        def counted(labels: Array, where: Array) -> csr_matrix:
-            entries = (np.ones(where.sum()), (labels[where], cluster[where]))
-            return csr_matrix(entries, shape=(answers.size, patients))
+    gold, everywhere = answers.gold, np.ones(len(said), dtype=bool)
+    return Run(counted(gold, said == gold), counted(said, said != INVALID), counted(gold, everywhere), answers.file)
 
-        gold, everywhere = answers.gold, np.ones(len(said), dtype=bool)
-        self.of_right, self.of_said = counted(gold, said == gold), counted(said, said != INVALID)
-        self.of_gold = counted(gold, everywhere)
+
+class Run:
+    """One sample of every case as sparse counts of (class, patient): what is right, what is said, what is gold."""
+
+    def __init__(self, right: Any, said: Any, gold: Any, file: Array) -> None:
+        self.of_right, self.of_said, self.of_gold = right, said, gold
         self.union = self.of_said + self.of_gold
-        self.outside = self.of_said[~answers.file]
-        self.file = int(answers.file.sum())
+        self.outside = self.of_said[~file]
+        self.file = int(file.sum())
         self.kept = np.flatnonzero(np.diff(self.of_right.indptr))
 
     def macro(self, weights: Array) -> tuple[Array, Array]:
