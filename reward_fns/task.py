@@ -123,6 +123,8 @@ class Task:
     points: Callable[[Score, Mapping[str, Any]], list[str]]  # what a score is made of, under these options
     styles: Mapping[str, tuple[Check, ...]]  # of reasoning traces
     canonical: Callable[[str], str] = str  # an answer as it is written officially; the text itself where it is none
+    official: Callable[[str], str] | None = None  # the title of an answer, where that is more than the answer
+    example: str = ""  # a gold, for scoring what has none: pred is the answer, whatever is right
     options: Mapping[str, Any] = field(default_factory=dict)  # of the reward, in evaluation
     files: Mapping[str, str] = field(default_factory=dict)  # reward option -> its file beside the data
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own

@@ -1,6 +1,7 @@
 """What the votes of n samples say of each case, how sure they are, and how right they are then.
 
-    for ballot in ballots(task, rows, scope): ballot.answers, ballot.others      # rows: the answers of every case
+    found = ballot(task, labels)
+    found.answers, found.others, found.sure
 
 An answer is what most samples say (a tie goes to what was said first), or, where answers are sets, every member that at
 least the share `least` of them says. Its share of the votes is how sure it is; a set is as sure as its members are on
@@ -15,7 +16,7 @@ import numpy as np
 
 from eval.scoring.intervals import Bootstrap, ratios
 from eval.scoring.metrics import Array
-from reward_fns.task import Scope, Task
+from reward_fns.task import Task
 
 LEAST = 0.5  # of the votes, for a member of a set
 MOST_STEPS = 20  # of the risk-coverage table
@@ -29,6 +30,10 @@ class Ballot(NamedTuple):
     others: dict[str, float]
     sure: float
 
+    @property
+    def shares(self) -> dict[str, float]:
+        return {**self.answers, **self.others}
+
 
 def ballot(task: Task, said: Sequence[str | None], least: float = LEAST) -> Ballot:
     """What the samples of a case say; each is a label of the finest level, None where it says nothing valid."""
@@ -40,11 +45,6 @@ def ballot(task: Task, said: Sequence[str | None], least: float = LEAST) -> Ball
         answers = dict(list(shares.items())[:1])
     others = {label: share for label, share in shares.items() if label not in answers}
     return Ballot(answers, others, float(np.mean(list(answers.values()))) if answers else 0.0)
-
-
-def labels(task: Task, preds: Sequence[str], scope: Scope) -> list[str | None]:
-    """The answers of a reward as labels of the finest level."""
-    return [task.levels[task.finest].label(pred, scope) for pred in preds]
 
 
 def value(task: Task, ballot: Ballot, gold: str) -> float:

@@ -1,0 +1,239 @@
+"""Code a note with a model: several samples vote, and what most of them say is the answer.
+
+    echo "Chest pain, no infarction." | python -m eval.predict --model outputs/demo/sft --task drg --note -
+
+--note is a text file, - for standard input, or a CSV with a column text (and hadm_id), a note a row. Sampling is that
+of the task's paper unless a flag says otherwise; with the seed, and the number of a row as its index, completions are
+those of eval.generate. Shows the answer with its share of the votes, the votes at every other level, the alternatives,
+the official title of a code, and a reasoning that led to the answer. Sets of codes have every code that at least half
+of the samples say. --abstain-below SHARE, or --accuracy with a folder that eval.score --risk has seen, holds back what
+too few samples say. Nothing is stored unless --out names a file.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from common.commands import UserError, existing, run
+from common.files import whole_file
+from common.settings import filled, flags, layers, setting
+from data_prep import parquet, prompts
+from data_prep.prompts import control_tokens
+from eval.generation import filling
+from eval.generation.endpoint import Endpoint
+from eval.generation.engines import prompt_tokens
+from eval.generation.ray_session import quiet
+from eval.generation.settings import RECIPES, SAMPLING, Settings
+from eval.generation.sources import Engines, Source
+from eval.scoring import votes
+from reward_fns.answers import parse
+from reward_fns.task import TASKS, Scope, Task
+
+NOT_HERE = {"data", "out", "limit", "ray_address", "price"}  # settings of eval.generate
+SHARE = ("be between 0 and 1", lambda value: 0 <= value <= 1)
+ALTERNATIVES = 5  # shown in the terminal
+
+
+@dataclass
+class Own:
+    """What is said here and not to eval.generate."""
+
+    task: str = setting(f"what is coded: {', '.join(TASKS)}", must=(f"be {' or '.join(TASKS)}", TASKS.__contains__))
+    note: str = setting("file with a note, CSV with a column text, or - for standard input")
+    json: bool = setting("print JSON", False)
+    out: str | None = setting("file for the JSON", None)
+    abstain_below: float | None = setting("give no answer that a smaller share of the samples says", None, must=SHARE)
+    accuracy: float | None = setting("abstain as --scored says for this share of right answers", None, must=SHARE)
+    scored: str | None = setting("a folder that eval.score --risk has seen, for --accuracy and the share of sets", None)
+    prompt_dir: str | None = setting("folder with prompt files of your own", None)
+
+
+_shared = [
+    (one.name, one.type, field(default=one.default, metadata=one.metadata))
+    for one in fields(Settings)
+    if one.name not in NOT_HERE
+]
+Wanted: Any = make_dataclass("Wanted", _shared, bases=(Own,))
+
+
+def main(argv: list[str] | None = None) -> None:
+    path, said = flags(Wanted, argv, __doc__, config="YAML of the sampling (default: that of the task's paper)")
+    if path is None:
+        if said.get("task") not in TASKS:
+            raise UserError(f"--task must be {' or '.join(TASKS)}; it says what is coded")
+        path = RECIPES / TASKS[said["task"]].paper / "eval" / "default.yaml"
+    wanted, _ = filled(Wanted, layers(path, {name for name, *_ in _shared}), said, path)
+    if wanted.temperature == 0 and wanted.n > 1:
+        raise UserError("--temperature 0 gives the same completion every time; add --n 1")
+    task = TASKS[wanted.task]
+    if not task.example:
+        raise UserError(f"the task {task.key} names no example of a gold; add one to its task.py")
+    below, least = thresholds(wanted, task)
+    names, notes = read_notes(wanted.note)
+    prompt = prompts.load(task.key, wanted.prompt_dir)
+    chats = [prompts.fill(prompt, control_tokens.plain(note)) for note in notes]
+    rows = completions(wanted, task, names, chats)
+    found = [predicted(task, name, row, wanted.prefill, below, least) for name, row in zip(names, rows, strict=True)]
+    content = json.dumps(found if wanted.note.endswith(".csv") else found[0], indent=2, ensure_ascii=False) + "\n"
+    if wanted.out:
+        with whole_file(wanted.out) as made:
+            made.write_text(content, encoding="utf-8")
+    print(content if wanted.json else "\n\n".join(map(shown, found)))
+
+
+def read_notes(note: str) -> tuple[list[str], list[str]]:
+    """Names and texts: of the rows of a CSV by hadm_id or number, of a file or standard input the one text."""
+    try:
+        path = note if note == "-" else existing(note, "the note", "give a text file, a CSV with a column text, or -")
+        text = sys.stdin.read() if note == "-" else Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{note} is not UTF-8 text; save it as UTF-8") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{note} is a folder; give a file with one note, or a CSV") from error
+    rows = [{"text": text, "hadm_id": Path(note).name}]
+    if note.endswith(".csv"):
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if "text" not in (reader.fieldnames or ()):
+            raise UserError(f"{note}, line 1: the column text is missing; name the column of the notes so")
+        rows = list(reader)
+    for number, row in enumerate(rows):
+        if not (row["text"] or "").strip():
+            where = f" in row {number}" if len(rows) > 1 else ""
+            raise UserError(f"{note} has no text{where}; a note must say something")
+    if not rows:
+        raise UserError(f"{note} has no rows; give a note a row")
+    return [row.get("hadm_id") or str(number) for number, row in enumerate(rows)], [row["text"] for row in rows]
+
+
+def thresholds(wanted: Any, task: Task) -> tuple[float, float]:
+    """The share of votes below which there is no answer, and the share that a member of a set needs."""
+    if wanted.scored is None:
+        if wanted.accuracy is not None:
+            raise UserError("--accuracy needs --scored, the folder that says how right answers are")
+        return wanted.abstain_below or 0.0, votes.LEAST
+    again = f"run `python -m eval.score --generations {wanted.scored} --risk`"
+    path = existing(Path(wanted.scored) / "risk_coverage.json", "the file", again)
+    try:
+        risk = json.loads(path.read_text(encoding="utf-8"))
+        same, n, least, table = risk["task"] == task.key, risk["samples"], risk["least"], risk["table"]
+        share = None if wanted.accuracy is None else votes.recommended(table, wanted.accuracy)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged; {again}") from error
+    if not same or n != wanted.n:
+        raise UserError(f"{path} is of {n} samples for {risk['task']}, and this is --n {wanted.n} for {task.key}")
+    if wanted.accuracy is not None and share is None:
+        best = max(row["accuracy"] for row in table)
+        raise UserError(f"no share of votes in {path} comes to --accuracy {wanted.accuracy}; the best has {best:.3f}")
+    return max(wanted.abstain_below or 0.0, share or 0.0), least
+
+
+def completions(wanted: Any, task: Task, names: list[str], chats: list[list[dict[str, str]]]) -> list[list[str]]:
+    """The samples of every note, in the order of the notes."""
+    source: Source
+    if wanted.endpoint:
+        source = Endpoint(wanted, wanted.prefill)
+    else:
+        source = Engines(wanted.model, wanted.dtype)
+        _check_lengths(source.folder, wanted, names, chats)
+    sha = hashlib.sha256(json.dumps(chats).encode()).hexdigest()
+    sampling = {name: getattr(wanted, name) for name in SAMPLING}
+    about = {"name": wanted.note, "sha256": sha, "limit": None}
+    made = filling.settings(source, about, sampling, wanted.seed, wanted.prefill)
+    made |= {"context": wanted.context} if wanted.context else {}
+    index = pa.array(range(len(chats)), pa.int64())
+    cases = pa.table(
+        dict.fromkeys(("index", "hadm_id", "subject_id"), index)
+        | {"data_source": [task.source] * len(chats), "ground_truth": [""] * len(chats)}
+        | {"prompt": pa.array(chats, parquet.MESSAGES)}
+    )
+    found: dict[int, list[str]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        log = Path(place) / "generate.log"
+        try:
+            with quiet(log), closing(source.complete(cases, made)) as tables:
+                for table in tables:
+                    found |= dict(zip(table["index"].to_pylist(), table["completions"].to_pylist(), strict=True))
+        except UserError:
+            print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
+            raise
+    return [found[i] for i in range(len(chats))]
+
+
+def _check_lengths(folder: Path, wanted: Any, names: list[str], chats: list[list[dict[str, str]]]) -> None:
+    """Every note fits, before anything starts that takes long."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    longest = wanted.context or AutoConfig.from_pretrained(folder).max_position_embeddings
+    for name, chat in zip(names, chats, strict=True):
+        if (tokens := len(prompt_tokens(tokenizer, chat, wanted.prefill))) >= longest:
+            raise UserError(
+                f"the prompt with note {name} has {tokens} tokens and {wanted.model} takes {longest} with the "
+                "completion; shorten the note"
+            )
+
+
+def predicted(task: Task, name: str, texts: list[str], prefill: str, below: float, least: float) -> dict[str, Any]:
+    """What the samples of one note say."""
+    reward, scope = task.scorer(prefill=prefill), Scope(prefill)
+    preds = [str(reward(text, task.example)["pred"]) for text in texts]  # the answer, whatever is right
+    said = {level.key: [level.label(pred, scope) for pred in preds] for level in task.levels}
+    finest = said[task.levels[task.finest].key]
+    ballot = votes.ballot(task, finest, least)
+    held = not ballot.answers or ballot.sure < below
+    alike = [votes.value(task, ballot, label) if label else -1.0 for label in finest]  # of a sample and the answer
+    return {
+        "note": name,
+        "task": task.key,
+        "samples": len(texts),
+        "valid": len(texts) - finest.count(None),
+        "answer": [] if held else _titled(task, ballot.answers),
+        "sure": ballot.sure,
+        "abstained": held,
+        "alternatives": _titled(task, ballot.shares if held else ballot.others),
+        "levels": {
+            level.title: votes.ballot(task, said[level.key], least).shares
+            for level in task.levels
+            if level is not task.levels[task.finest]
+        },
+        "reasoning": parse(texts[alike.index(max(alike))], task.tag, prefill).reasoning,
+    }
+
+
+def _titled(task: Task, shares: dict[str, float]) -> list[dict[str, Any]]:
+    official = task.official or (lambda label: label)
+    return [{"label": label, "share": share, "title": official(label)} for label, share in shares.items()]
+
+
+def shown(found: dict[str, Any]) -> str:
+    """The same for people."""
+    wide = max(map(len, ("alternative", *found["levels"]))) + 2
+    answers = [("answer", _line(each)) for each in found["answer"]] or [("answer", f"none: {_why(found)}")]
+    others = [("alternative", _line(each)) for each in found["alternatives"][:ALTERNATIVES]]
+    levels = [(title, ", ".join(f"{label} {share:.1%}" for label, share in shares.items()) or "nothing valid")
+              for title, shares in found["levels"].items()]  # fmt: skip
+    lines = [f"{name:{wide}}{text}" for name, text in (*answers, *levels, *others)]
+    head = f"{found['note']}: {found['valid']} of {found['samples']} samples are valid"
+    return "\n".join([head, *lines, "", found["reasoning"]])
+
+
+def _line(each: dict[str, Any]) -> str:
+    title = "" if each["title"] == each["label"] else f"  {each['title']}"
+    return f"{each['share']:6.1%}  {each['label']}{title}"
+
+
+def _why(found: dict[str, Any]) -> str:
+    return f"the samples are sure by {found['sure']:.1%} only" if found["valid"] else "no sample has a valid answer"
+
+
+if __name__ == "__main__":
+    run(main)
