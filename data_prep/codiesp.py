@@ -4,13 +4,12 @@
 
 The corpus (CC BY 4.0, https://zenodo.org/records/3837305) is downloaded by you. Writes OUT/codiesp/{train,dev,test}
 .parquet, split as published, codes.txt (codes that the tabular list lacks, mostly because Spain leaves out the seventh
-character; the reward's option extra_codes), manifest.json, and OUT/traces/codiesp_evidence/traces.parquet: for the
-training cases a reasoning made of the sentences that share most words with the titles of the codes.
-extra_info.case is the corpus's own id, extra_info.evidence the Spanish words behind each code.
+character; the reward's option extra_codes), sft_evidence.parquet (the training cases with an answer whose reasoning is
+made of the sentences that share most words with the titles of the codes) and manifest.json. extra_info.case is the
+corpus's own id, extra_info.evidence the Spanish words behind each code.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -82,16 +81,17 @@ def main(argv: list[str] | None = None) -> None:
     out = options.out / "codiesp"
     with preparation.written(out, TASK.source, cohort, parts, loaded, parquet.CODIESP, more) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in extra), encoding="utf-8")
-        kept.facts["sha256"] = {"codes.txt": sha256(folder / "codes.txt")}
-        traces = options.out / "traces" / "codiesp_evidence" / "traces.parquet"
-        parquet.write([_trace(case) for case in splits["train"]], traces, parquet.TRACES)
-    print(f"{', '.join(f'{len(part):,} {name}' for name, part in parts.items())} rows in {out}; {traces}")
+        asked = zip(parquet.read(folder / "train.parquet")["prompt"].to_pylist(), splits["train"], strict=True)
+        taught = [{"prompt": prompt, "completion": _said(case)} for prompt, case in asked]
+        parquet.write(taught, folder / "sft_evidence.parquet", parquet.SFT)
+        kept.facts["sha256"] = {name: sha256(folder / name) for name in ("codes.txt", "sft_evidence.parquet")}
+    print(f"{', '.join(f'{len(part):,} {name}' for name, part in parts.items())} rows in {out}")
 
 
-def _trace(case: Case) -> dict[str, Any]:
-    gold, id = JOINT.join(case.codes), number(case.id)
-    written = {"reasoning": codiesp.reasoning(case.text, case.codes), "answer": gold, "accepted": True}
-    return {"hadm_id": id, "subject_id": id, "task": TASK.key, "style": "evidence", "ground_truth": gold, **written}
+def _said(case: Case) -> list[dict[str, str]]:
+    """What a model is taught to say of a case."""
+    reasoning = codiesp.reasoning(case.text, case.codes)
+    return [{"role": "assistant", "content": TASK.completion(reasoning, JOINT.join(case.codes))}]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def _rl(**more: pa.DataType) -> pa.Schema:
 RL = _rl()
 EVIDENCE = pa.list_(pa.struct(dict.fromkeys(("code", "text", "place"), pa.string())))
 CODIESP = _rl(case=pa.string(), evidence=EVIDENCE)
+SFT = _filled(prompt=MESSAGES, completion=MESSAGES)
 ICD = _rl(note=pa.string())  # the note as the prompt has it, for the judge
 # a reasoning without tags, the answer that it ends with, and whether that is the ground truth
 TRACES = _filled(

@@ -129,7 +129,7 @@ TASK = Task(
     official=tabular.title,
     example="I10",
     points=points,
-    styles={"evidence": ()},
+    styles={},
     files={"extra_codes": "codes.txt"},
     sets=codes.JOINT,
 )

@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_prep import codiesp, parquet, prompts
+from reward_fns.answers import parse
 from reward_fns.task import TASKS
+from sft.training import examples
+from sft.training.settings import Source
 from tests.conftest import World, assert_refused, run_command
 from tests.data_prep.codiesp.corpus import write_corpus
 
@@ -51,17 +55,30 @@ def test_codes_that_the_tabular_list_lacks_exist_for_the_reward(made: Path) -> N
 
 
 def test_a_reasoning_has_for_every_code_its_title_and_the_sentence_that_shares_most_words(made: Path) -> None:
-    first, second = parquet.read_traces(made / "traces/codiesp_evidence/traces.parquet").to_pylist()
-    assert first["reasoning"].splitlines() == [
+    table = pq.read_table(made / "codiesp/sft_evidence.parquet")
+    assert table["prompt"].to_pylist() == parquet.read(made / "codiesp/train.parquet")["prompt"].to_pylist()
+    task, golds = TASKS["icd_set"], parquet.golds(made / "codiesp/train.parquet")
+    said = [message["content"] for (message,) in table["completion"].to_pylist()]
+    assert parse(said[0], task.tag).reasoning.splitlines() == [
         "Acute myocardial infarction, unspecified: The electrocardiogram showed an acute myocardial infarction.",
         "Type 2 diabetes mellitus without complications: He has had type 2 diabetes for ten years.",
         "Chest pain, unspecified: A 70-year-old man came with chest pain.",
     ]
-    assert second["reasoning"].splitlines()[0] == "Unspecified fall"  # "fell" is no word of it
-    task = TASKS["icd_set"]
-    for row in (first, second):
-        completion = task.completion(row["reasoning"], row["answer"])
-        assert task.scorer(extra_codes=str(made / "codiesp/codes.txt"))(completion, row["ground_truth"])["score"] == 16
+    assert parse(said[1], task.tag).reasoning.splitlines()[0] == "Unspecified fall"  # "fell" is no word of it
+    reward = task.scorer(extra_codes=str(made / "codiesp/codes.txt"))
+    assert [reward(text, gold)["score"] for text, gold in zip(said, golds, strict=True)] == [16, 16]
+    (example, _) = examples.load(Source(model="m", cases=str(made / "codiesp/sft_evidence.parquet")))
+    assert example["completion"][0]["content"] == said[0]
+
+
+def test_a_synthetic_corpus_is_prepared_like_the_real_one(tmp_path: Path) -> None:
+    done = run_command("data_prep.synthesize", "--out", tmp_path / "mimic", "--notes", 60, "--words", 50, "--codiesp")
+    assert done.returncode == 0, done.stderr
+    done = run_command("data_prep.codiesp", "--corpus", tmp_path / "mimic/codiesp", "--out", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    golds = parquet.golds(tmp_path / "data/codiesp/train.parquet")
+    assert len(golds) > 20 and max(gold.count(",") for gold in golds) > 1
+    assert run_command("data_prep.validate", tmp_path / "data").returncode == 0
 
 
 def test_notes_are_cut_to_the_budget_of_a_tokenizer(made: Path, world: World, tmp_path: Path) -> None:
