@@ -34,7 +34,8 @@ def lines() -> Iterator[str]:
     for paper in papers().values():
         numbers = paper_numbers(paper)
         yield f"### {paper.title}\n"
-        yield f"| row | file | command | GPUs | paper, {' / '.join(paper.index)} | ours |"
+        printed = ", ".join(filter(None, ("paper", " / ".join(paper.index))))
+        yield f"| row | file | command | GPUs | {printed} | ours |"
         yield "|---|---|---|---|---|---|"
         for row in paper.rows.values():
             short = row.id.removeprefix(f"{paper.folder}/")
