@@ -14,8 +14,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import sys
 import tempfile
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -30,8 +32,8 @@ from data_prep import parquet, prompts
 from data_prep.prompts import control_tokens
 from eval.generation import filling
 from eval.generation.endpoint import Endpoint
-from eval.generation.engines import prompt_tokens
-from eval.generation.ray_session import quiet
+from eval.generation.engines import SEQUENCES_ON_CPU, Engine, prompt_tokens
+from eval.generation.ray_session import quiet, vllm_is_for_cpu
 from eval.generation.settings import RECIPES, SAMPLING, Settings
 from eval.generation.sources import Engines, Source
 from eval.scoring import votes
@@ -142,7 +144,7 @@ def completions(wanted: Any, task: Task, names: list[str], chats: list[list[dict
     if wanted.endpoint:
         source = Endpoint(wanted, wanted.prefill)
     else:
-        source = Engines(wanted.model, wanted.dtype)
+        source = Alone(wanted.model, wanted.dtype)
         _check_lengths(source.folder, wanted, names, chats)
     sha = hashlib.sha256(json.dumps(chats).encode()).hexdigest()
     sampling = {name: getattr(wanted, name) for name in SAMPLING}
@@ -163,9 +165,20 @@ def completions(wanted: Any, task: Task, names: list[str], chats: list[list[dict
                 for table in tables:
                     found |= dict(zip(table["index"].to_pylist(), table["completions"].to_pylist(), strict=True))
         except UserError:
-            print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
             raise
+        except Exception as error:  # of whatever vLLM stumbles over
+            print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
+            last = (str(error).splitlines() or [type(error).__name__])[-1]
+            raise UserError(f"vLLM failed on {wanted.model}: {last}; the lines above are the last it said") from error
     return [found[i] for i in range(len(chats))]
+
+
+class Alone(Engines):
+    """vLLM in this process: a few notes are coded before Ray has started."""
+
+    def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
+        threads = len(os.sched_getaffinity(0)) if vllm_is_for_cpu() else 0
+        yield Engine(str(self.folder), settings, SEQUENCES_ON_CPU, threads)(cases)
 
 
 def _check_lengths(folder: Path, wanted: Any, names: list[str], chats: list[list[dict[str, str]]]) -> None:

@@ -129,6 +129,7 @@ class Task:
     files: Mapping[str, str] = field(default_factory=dict)  # reward option -> its file beside the data
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own
     classes: bool = False  # precision, recall and F1 over labels, too
+    sources: tuple[str, ...] = ()  # of rows from elsewhere
     sets: str = ""  # what stands between the members of a label that is a set: they are measured one by one, too
     published: Published | None = None
     facts: Callable[[str, str | None, str | None], str] | None = None  # what the writer of a trace is told of a gold,
@@ -177,9 +178,9 @@ class Tasks(Mapping[str, Task]):
     def of_source(self, source: object, where: object = "the data") -> Task:
         """The task of a data_source, or a sentence."""
         for task in self.values():
-            if task.source == source:
+            if source in (task.source, *task.sources):
                 return task
-        known = ", ".join(task.source for task in self.values())
+        known = ", ".join(name for task in self.values() for name in (task.source, *task.sources))
         raise UserError(f"{where}: the data_source {source!r} is unknown; known: {known}")
 
     def __getitem__(self, key: str) -> Task:
@@ -195,7 +196,7 @@ class Tasks(Mapping[str, Task]):
 def _add(tasks: dict[str, Task], task: Task) -> Task:
     """Add a task that has all its parts, which fit each other; a UserError names what does not."""
     for other in tasks.values():
-        if {task.key, task.source} & {other.key, other.source}:
+        if {task.key, task.source, *task.sources} & {other.key, other.source, *other.sources}:
             raise UserError(f"task {task.key}: its key or source {task.source} is that of {other.key}; rename it")
     levels = [level.key for level in task.levels]
     names = [*task.flags, *task.numbers, *(measure.name for measure in task.measures if measure.value)]

@@ -46,13 +46,13 @@ def shared(p: argparse.ArgumentParser, task: str, most_tokens: int) -> None:
     p.add_argument("--max-prompt-tokens", type=int, default=most_tokens, help="that fit (default %(default)s)")
 
 
-def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
-    """Prompt, tokenizer, and a manifest that says how it was called."""
+def load(task: str, options: argparse.Namespace, argv: list[str] | None, command: str | None = None) -> Loaded:
+    """Prompt, tokenizer, and a manifest that says how it was called; the command has the task's name or its own."""
     given = [name for name in ("hosp", "note", "texts", "labels") if getattr(options, name)]
     if given not in (["hosp", "note"], ["texts", "labels"]):
         said = ", ".join(f"--{name}" for name in given) or "neither"
         raise UserError(f"say --hosp and --note (MIMIC-IV), or --texts and --labels (your own); you said {said}")
-    loaded = started(task, task, options, argv)
+    loaded = started(task, command or task, options, argv)
     loaded.kept.facts["sections"] = AS_GIVEN if options.texts else options.sections
     return loaded
 

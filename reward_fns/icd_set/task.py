@@ -102,6 +102,7 @@ def size(gold: str) -> str:
 TASK = Task(
     key="icd_set",
     source="codiesp_icd_set",
+    sources=("mimic_icd_set",),
     title="ICD-10-CM, sets of codes",
     paper="codiesp",
     tag="diagnosis",
