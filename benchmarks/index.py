@@ -43,7 +43,8 @@ def lines() -> Iterator[str]:
         numbers = paper_numbers(paper)
         yield f"### {paper.title}\n"
         predicted = "GPUs | GB a GPU | s a step | GPU hours"
-        yield f"| row | file | command | {predicted} | paper, {' / '.join(paper.index)} | ours |"
+        printed = ", ".join(filter(None, ("paper", " / ".join(paper.index))))
+        yield f"| row | file | command | {predicted} | {printed} | ours |"
         yield "|---|---|---|---|---|---|---|---|---|"
         for row in paper.rows.values():
             short = row.id.removeprefix(f"{paper.folder}/")

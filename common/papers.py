@@ -21,7 +21,8 @@ from common.settings import load, refuse_unknown
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 NEEDED = {"paper", "task", "split", "fixed", "tables"}
 KINDS = ("sft", "traces", "eval")  # folders of YAML whose values the paper states, too
-HEADER = NEEDED | {"url", "usual", "columns", "index", "shared", *KINDS}
+HEADER = NEEDED | {"url", "usual", "columns", "index", "shared", "inputs", *KINDS}
+MIMIC = ("--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note")
 CAPTIONS = ("source", "about", "sampling")
 MADE = {"recipe", "options", "stages", "sft", "start", "after", "teacher", "cases", "steps", "eval", "values"}
 PRINTED = {"run", "note", "share", "sft_cases", "same", "printed"}
@@ -96,7 +97,8 @@ class Paper:
     title: str
     folder: str
     task: str
-    split: str  # of the data: data_prep.TASK --split
+    split: str | None  # of the data: data_prep.TASK --split
+    inputs: tuple[str, ...]  # of data_prep.TASK
     usual: Mapping[str, str]  # options of a launch, as they are where a row names none
     index: Mapping[str, str]  # the metrics that the index shows, by heading
     stated: Mapping[str, Mapping[str, Mapping[str, Any]]]  # by kind, name and key
@@ -177,7 +179,8 @@ def _paper(said: dict[str, Any], file: Path) -> Paper:
         own = said.get(kind, {})
         stated[kind] = {name: {**own.get("fixed", {}), **own[name]} for name in own if name != "fixed"}
     usual, index = said.get("usual", {}), said.get("index", {})
-    return Paper(said["paper"], folder, said["task"], said["split"], usual, index, stated, rows, tuple(tables))
+    inputs = tuple(said.get("inputs", MIMIC))
+    return Paper(said["paper"], folder, said["task"], said["split"], inputs, usual, index, stated, rows, tuple(tables))
 
 
 def _row(id: str, said: dict[str, Any], fixed: dict[str, Any], folder: Path, where: str) -> Row:

@@ -37,7 +37,7 @@ def describe(folder: str | Path) -> dict[str, Any]:
     content = read_manifest(folder)
     tables = {name: parquet.read(folder / name) for name in content["files"]}
     trained = {
-        gold for name, table in tables.items() if not name.startswith(("test", "val")) for gold in parquet.golds(table)
+        gold for name, table in tables.items() if not name.startswith(parquet.HELD_OUT) for gold in parquet.golds(table)
     }
     frame = _frame_words(content)
     return {

@@ -26,6 +26,7 @@ def _filled(**columns: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
+HELD_OUT = ("test", "val", "dev")  # what the names of files begin with that nobody trains on
 INFO = {
     "index": pa.int64(),
     "split": pa.string(),
@@ -48,6 +49,9 @@ def _rl(**more: pa.DataType) -> pa.Schema:
 
 
 RL = _rl()
+EVIDENCE = pa.list_(pa.struct(dict.fromkeys(("code", "text", "place"), pa.string())))
+CODIESP = _rl(case=pa.string(), evidence=EVIDENCE)
+SFT = _filled(prompt=MESSAGES, completion=MESSAGES)
 ICD = _rl(note=pa.string())  # the note as the prompt has it, for the judge
 # a reasoning without tags, the answer that it ends with, and whether that is the ground truth
 TRACES = _filled(

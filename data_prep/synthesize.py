@@ -30,6 +30,7 @@ from data_prep import parquet
 from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic import trace
 from data_prep.synthetic.admissions import Admission, admissions
+from data_prep.synthetic.corpus import write_corpus
 from data_prep.synthetic.tables import d_icd_rows, hosp_rows, in_icd9
 
 
@@ -114,6 +115,9 @@ def main(argv: list[str] | None = None) -> None:
         help="share of the traces with a decisive comorbidity or detail that overlook it and end in the lowest title "
         "or the most frequent code, accepted = False; reinforcement learning can unlearn that (default 0.5)",
     )  # fmt: skip
+    p.add_argument(
+        "--codiesp", action="store_true", help="write cases with all their codes, too, as CodiEsp's: codiesp/"
+    )
     options = p.parse_args(argv)
     if options.notes < 1:
         raise UserError(f"--notes {options.notes} is no number of notes; give 1 or more")
@@ -123,6 +127,8 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--overlook {options.overlook} is no share; give a number from 0 to 1")
     with whole_folder(options.out) as folder:
         write(folder, options.notes, options.words, options.seed, options.overlook)
+        if options.codiesp:
+            write_corpus(folder / "codiesp", options.notes, options.words, options.seed)
     print(f"{options.notes:,} synthetic notes in {options.out}")
 
 

@@ -23,7 +23,7 @@ from data_prep.parquet import golds, infos
 from data_prep.writing import manifest
 from reward_fns.task import TASKS, Task
 
-SIDES = ("train", "test", "val")
+SIDES = ("train", *parquet.HELD_OUT)
 
 
 def check_file(path: Path, max_prompt_tokens: int | None = None, **files: Path) -> pa.Table:
@@ -160,7 +160,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def prepared(folder: Path) -> list[Path]:
     """The folder itself, or the prepared folders in it."""
-    inner = [folder / task for task in TASKS if (folder / task / "manifest.json").exists()]
+    names = dict.fromkeys(name for task in TASKS.values() for name in (task.key, task.paper))
+    inner = [folder / name for name in names if (folder / name / "manifest.json").exists()]
     return [folder] if (folder / "manifest.json").exists() or not inner else inner
 
 

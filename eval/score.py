@@ -1,11 +1,14 @@
 """Score generations with the rule of training: every metric with its 95 % interval, n and definition.
 
     python -m eval.score --generations runs/after --against runs/before
+    python -m eval.score --generations runs/test --dev runs/dev     # sets: the share of votes is chosen on dev
 
-Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the answers) and prints a table.
+Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the answers) and prints a table. With
+--risk, and always for sets, GENERATIONS/risk_coverage.json says how right the answers are that at least a share of the
+samples of a case gives; `python -m eval.predict --accuracy` reads it.
 
 scores.json:
-    task         drg or icd, and reward: the options that it is scored with (for drg its accuracy scheme)
+    task         its key, and reward: the options that it is scored with (for drg its accuracy scheme)
     cases, patients, samples (a case), ties, bootstrap {level, over, draws, seed}
     metrics      by name: {value, interval [low, high], n (cases), definition, labels (averages over labels only)}
                  drg: LEVEL/pass@k for k = 1 … n and LEVEL/maj@n, LEVEL one of drg, base, status; answer_first,
@@ -13,7 +16,10 @@ scores.json:
                  icd: LEVEL/accuracy, LEVEL/precision, /recall, /f1 (macro over gold and predicted labels), each also as
                  @gold and @all, and as micro_…; LEVEL one of chapter, category, code; LEVEL/pass@k and /maj@n where
                  samples > 1; nil, overlap
-                 both: valid, format, truncated, reward, n_tokens, reasoning_words
+                 icd_set: LEVEL/micro_…, LEVEL/precision, /recall, /f1 (macro, also as @gold), LEVEL/case_… (mean over
+                 cases), LEVEL/ap where samples > 1; pass@k and maj@n of whole sets; codes, unknown
+                 all: valid, format, truncated, reward, n_tokens, reasoning_words
+    votes        icd_set: by level the micro averages at one share of votes and the curve over all shares
     published    the same rows for the papers' own definitions, under the same names
     groups       drg: mdc and family, icd: chapter; by group: {cases, metrics {name: {value, interval}}}; a chapter also
                  has predicted, the number of answers in it per sample
@@ -36,9 +42,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common.commands import UserError, parser, run
 from common.files import whole_file
 from common.record import command_line, commit
+from eval.scoring import sets, votes
 from eval.scoring.intervals import LEVEL, Bootstrap, difference
 from eval.scoring.measure import TIES, Metric, groups, lengths, measure, measures, published
 from eval.scoring.samples import Samples, score_folder, write_samples
@@ -50,6 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--generations", required=True, help="folder that eval.generate wrote")
     p.add_argument("--out", help="where to write the scores (default GENERATIONS/scores.json)")
     p.add_argument("--against", help="another folder with the same cases: adds the paired difference, this minus that")
+    p.add_argument("--dev", help="sets of codes: a folder over other cases, on which the share of votes is chosen")
+    p.add_argument("--risk", action="store_true", help="write risk_coverage.json, for which a case has several samples")
     p.add_argument("--bootstrap", type=int, default=1000, help="draws of patients for the intervals (default 1000)")
     p.add_argument("--ties", choices=tuple(TIES), default="fractional", help="what a tied vote counts")
     p.add_argument("--labels", help="ICD: labels.json of data_prep.icd (default: beside the data)")
@@ -81,6 +92,12 @@ def main(argv: list[str] | None = None) -> None:
             "generated": {name: samples.run.get(name) for name in ("command", "commit", "versions", "started")},
         },
     }
+    risk = None
+    if samples.n > 1 and (args.risk or samples.task.sets):
+        dev = score_folder(Path(args.dev), **files) if args.dev else None
+        risk = of_votes(samples, dev, scores, bootstrap)
+    elif args.dev or args.risk:
+        raise UserError("--risk needs several samples a case, and --dev sets of them, too; leave them out")
     if args.against:
         other = score_folder(Path(args.against), **files)
         scores["paired"] = compare(samples, found, other, measure(other, bootstrap, args.ties))
@@ -88,6 +105,9 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out) if args.out else samples.folder / "scores.json"
     with whole_file(out) as made:
         made.write_text(json.dumps(scores, indent=2) + "\n")
+    if risk:
+        with whole_file(out.with_name("risk_coverage.json")) as made:
+            made.write_text(json.dumps(risk, indent=1) + "\n")
     print(table(scores))
     print(out)
     if not scores["metrics"]["valid"]["value"]:
@@ -96,6 +116,26 @@ def main(argv: list[str] | None = None) -> None:
             "--max-tokens",
             file=sys.stderr,
         )
+
+
+def of_votes(these: Samples, dev: Samples | None, scores: dict[str, Any], bootstrap: Bootstrap) -> dict[str, Any]:
+    """How right the cases are by how sure the votes are; of sets, `votes` in the scores, too."""
+    task, least = these.task, votes.LEAST
+    if dev and (dev.task is not task or not task.sets):
+        raise UserError(f"--dev chooses the share of votes of sets, and {these.folder} and {dev.folder} are not of one")
+    if task.sets:
+        found = sets.voted(task, these.labelled, these.patients, bootstrap, dev and dev.labelled)
+        scores["votes"] = {"chosen_on": str(dev.folder) if dev else None, **found}
+        least = found[task.levels[task.finest].key]["share"]
+    names = np.array([*these.labelled.names[task.finest], None], dtype=object)  # metrics.INVALID is the last
+    golds, said = names[these.labelled.gold[:, task.finest]], names[these.labelled.said[:, :, task.finest]]
+    ballots = [votes.ballot(task, row, least) for row in said.tolist()]
+    value = np.array([votes.value(task, each, gold) for each, gold in zip(ballots, golds.tolist(), strict=True)])
+    sure = np.array([each.sure for each in ballots])
+    table = votes.risk_coverage(sure, value, these.patients, bootstrap)
+    what = "F1 of the set" if task.sets else "share of right answers"
+    definition = f"accuracy is the {what} of the cases whose answer has at least that share of {these.n} votes"
+    return {"task": task.key, "samples": these.n, "least": least, "definition": definition, "table": table}
 
 
 def compare(these: Samples, mine: dict[str, Metric], those: Samples, yours: dict[str, Metric]) -> dict[str, Any]:

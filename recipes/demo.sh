@@ -13,13 +13,13 @@ FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
 STEPS="${STEPS:-24}"          # GRPO steps
-UNTIL="${UNTIL:-}"            # data, sft, sft_icd or sft_answer_first: stop when that is there
+UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=outputs/demo
 source recipes/environment.sh hardware=cpu
-[[ ,,data,sft,sft_icd,sft_answer_first, == *",$UNTIL,"* ]] || { echo "error: UNTIL=$UNTIL is none of data, sft, sft_icd, sft_answer_first" >&2; exit 2; }
+[[ ,,data,sft,sft_icd,sft_icd_set,sft_answer_first, == *",$UNTIL,"* ]] || { echo "error: UNTIL=$UNTIL is none of data, sft, sft_icd, sft_icd_set, sft_answer_first" >&2; exit 2; }
 mkdir -p "$out"
 exec {lock}<"$out" # one demo at a time makes things here
 flock --nonblock "$lock" || { echo "another demo is at work in $out; waiting for it" >&2; flock "$lock"; }
@@ -68,6 +68,16 @@ case $UNTIL in # the models that other recipes start from on a laptop have numbe
     number=20
     stage "supervised fine-tuning for ICD-10-CM (trl)" $out/sft_icd \
       "$PYTHON" -m sft.train --config recipes/deepicd_r1/sft/tiny.yaml --output_dir $out/sft_icd
+    exit 0 ;;
+  sft_icd_set)
+    number=40
+    stage "synthetic cases with sets of codes" $out/corpus \
+      "$PYTHON" -m data_prep.synthesize --out $out/corpus --notes "$NOTES" --words "$WORDS" --codiesp
+    stage "the same as CodiEsp's" $DATA_DIR/codiesp \
+      "$PYTHON" -m data_prep.codiesp --corpus $out/corpus/codiesp --out $DATA_DIR \
+      --tokenizer $out/model --max-prompt-tokens 384
+    stage "supervised fine-tuning for sets of codes (trl)" $out/sft_icd_set \
+      "$PYTHON" -m sft.train --config recipes/codiesp/sft/tiny.yaml --output_dir $out/sft_icd_set
     exit 0 ;;
   sft_answer_first) # two epochs teach the form
     number=30

@@ -18,6 +18,8 @@ from common.papers import row_of
 from recipes.launcher.compose import RECIPES
 from recipes.launcher.stages import Stage, hardware_of, stages
 
+HOLDS = {"MIMIC": "hosp/ and note/", "CODIESP": "CodiEsp's train, dev and test"}
+
 
 def words_to_run(stage: Stage) -> list[str]:
     """The stage's command with this Python and the variables filled in."""
@@ -25,7 +27,7 @@ def words_to_run(stage: Stage) -> list[str]:
         if not os.environ.get(name):
             raise UserError(
                 f"{stage.done} is missing and {name} is not set: prepare the data first, or set {name} to the folder "
-                "that holds hosp/ and note/"
+                f"that holds {HOLDS[name]}"
             )
     words = [os.path.expandvars(word) for word in stage.words]
     programs = {"python": [sys.executable], "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"]}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from common.commands import UserError
 from reward_fns.answers import Answer
 
-FOLDERS = ("drg", "icd")  # of this package, in the order in which tables show them
+FOLDERS = ("drg", "icd", "icd_set")  # of this package, in the order in which tables show them
 
 Score = Mapping[str, Any]  # what a reward returns
 Flags = Mapping[str, float]
@@ -115,18 +115,22 @@ class Task:
     printed: tuple[str, ...]  # the same for the terminal
     groups: tuple[Grouping, ...]
     stands: str  # the metric that stands for a group of the first grouping
-    confusion: str  # level whose labels are set against each other
-    pairs: str  # level whose most frequent confusions are listed
+    confusion: str  # level whose labels are set against each other; "": none, as where they are sets
+    pairs: str  # level whose most frequent confusions are listed, or ""
     kinds: Mapping[str, str]  # of wrong and right answers, and what they mean
     kind: Callable[[str, str, Flags], str]  # of an answer, its gold and flags
     describe: Callable[[str], str]  # an answer or gold in words
     points: Callable[[Score, Mapping[str, Any]], list[str]]  # what a score is made of, under these options
     styles: Mapping[str, tuple[Check, ...]]  # of reasoning traces
     canonical: Callable[[str], str] = str  # an answer as it is written officially; the text itself where it is none
+    official: Callable[[str], str] | None = None  # the title of an answer, where that is more than the answer
+    example: str = ""  # a gold, for scoring what has none: pred is the answer, whatever is right
     options: Mapping[str, Any] = field(default_factory=dict)  # of the reward, in evaluation
     files: Mapping[str, str] = field(default_factory=dict)  # reward option -> its file beside the data
     label_file: str | None = None  # beside the data; answers outside its labels are a class of their own
     classes: bool = False  # precision, recall and F1 over labels, too
+    sources: tuple[str, ...] = ()  # of rows from elsewhere
+    sets: str = ""  # what stands between the members of a label that is a set: they are measured one by one, too
     published: Published | None = None
     facts: Callable[[str, str | None, str | None], str] | None = None  # what the writer of a trace is told of a gold,
     # with the user's files of symptoms and guidelines
@@ -174,9 +178,9 @@ class Tasks(Mapping[str, Task]):
     def of_source(self, source: object, where: object = "the data") -> Task:
         """The task of a data_source, or a sentence."""
         for task in self.values():
-            if task.source == source:
+            if source in (task.source, *task.sources):
                 return task
-        known = ", ".join(task.source for task in self.values())
+        known = ", ".join(name for task in self.values() for name in (task.source, *task.sources))
         raise UserError(f"{where}: the data_source {source!r} is unknown; known: {known}")
 
     def __getitem__(self, key: str) -> Task:
@@ -192,7 +196,7 @@ class Tasks(Mapping[str, Task]):
 def _add(tasks: dict[str, Task], task: Task) -> Task:
     """Add a task that has all its parts, which fit each other; a UserError names what does not."""
     for other in tasks.values():
-        if {task.key, task.source} & {other.key, other.source}:
+        if {task.key, task.source, *task.sources} & {other.key, other.source, *other.sources}:
             raise UserError(f"task {task.key}: its key or source {task.source} is that of {other.key}; rename it")
     levels = [level.key for level in task.levels]
     names = [*task.flags, *task.numbers, *(measure.name for measure in task.measures if measure.value)]
@@ -205,7 +209,7 @@ def _add(tasks: dict[str, Task], task: Task) -> Task:
         (unread, f"has the measure {unread}, which neither flags nor numbers nor a value of its own give"),
         (not any(level.flag == "acc" for level in task.levels), "has no level with the flag acc"),
         (not {level.flag for level in task.levels} <= set(task.flags), "has a level whose flag is not among its flags"),
-        (not {task.confusion, task.pairs} <= set(levels), "names a level for confusion or pairs that it lacks"),
+        (not {task.confusion, task.pairs} <= {*levels, ""}, "names a level for confusion or pairs that it lacks"),
         (not task.kinds or not task.groups, "has no kinds of answers or no grouping"),
     ):
         if wrong:

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from common.papers import row_of
+from common.papers import paper_rows, row_of
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 README = (ROOT / "README.md").read_text()
@@ -65,7 +65,8 @@ def test_the_index_of_the_rows_is_up_to_date() -> None:
 
 def test_every_row_that_a_readme_names_exists() -> None:
     names = re.findall(r"reproduce\.sh ([\w/-]+(?:\.\w+)?)", ALL)
-    assert names and all(row_of(name) for name in names)
+    tables = {row.id.split("/")[1] for row in paper_rows().values()}  # of which a script makes every row
+    assert names and all(name in tables or row_of(name) for name in names)
 
 
 def test_launched_recipes_exist() -> None:

@@ -14,7 +14,7 @@ MAY_IMPORT = {name: set(ORDER[at:]) for at, name in enumerate(ORDER)} | {
     "verl_ext": {"verl_ext", "reward_fns", "common"}
 }
 MAY_IMPORT["recipes"] |= {"verl_ext"}
-TASKS = ("drg", "icd", "mimic_drg", "mimic_icd")
+TASKS = ("drg", "icd", "icd_set", "mimic_drg", "mimic_icd", "codiesp_icd_set")
 ROOMS = ("reward_fns", "data_prep/cohort", "data_prep/synthetic", "data_prep/prompts")
 MOST_NAMES, MOST_MODULES = 12, 14
 
@@ -51,7 +51,7 @@ def test_arrows_point_one_way() -> None:
 
 
 def test_rewards_can_be_carried_elsewhere() -> None:
-    for folder in ("drg", "icd"):
+    for folder in ("drg", "icd", "icd_set"):
         for path in modules(f"reward_fns/{folder}"):
             if path.name != "task.py":
                 assert all(name.startswith("reward_fns") for name in imports(path)), path

@@ -34,25 +34,36 @@ def flags(doc: str, task: str, most_tokens: int) -> argparse.ArgumentParser:
     p.add_argument("--note", type=Path, help="MIMIC-IV-Note's note folder")
     p.add_argument("--texts", type=Path, metavar="CSV", help="instead of MIMIC-IV: hadm_id, text[, subject_id]")
     p.add_argument("--labels", type=Path, metavar="CSV", help="and hadm_id, label")
+    shared(p, task, most_tokens)
+    return p
+
+
+def shared(p: argparse.ArgumentParser, task: str, most_tokens: int) -> None:
+    """The flags that do not depend on where notes come from."""
     p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
     p.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
     p.add_argument("--tokenizer", help="a model whose tokenizer counts the prompt and cuts the note to fit")
     p.add_argument("--max-prompt-tokens", type=int, default=most_tokens, help="that fit (default %(default)s)")
-    return p
 
 
-def load(task: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
-    """Prompt, tokenizer, and a manifest that says how it was called."""
+def load(task: str, options: argparse.Namespace, argv: list[str] | None, command: str | None = None) -> Loaded:
+    """Prompt, tokenizer, and a manifest that says how it was called; the command has the task's name or its own."""
     given = [name for name in ("hosp", "note", "texts", "labels") if getattr(options, name)]
     if given not in (["hosp", "note"], ["texts", "labels"]):
         said = ", ".join(f"--{name}" for name in given) or "neither"
         raise UserError(f"say --hosp and --note (MIMIC-IV), or --texts and --labels (your own); you said {said}")
+    loaded = started(task, command or task, options, argv)
+    loaded.kept.facts["sections"] = AS_GIVEN if options.texts else options.sections
+    return loaded
+
+
+def started(task: str, command: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
+    """The same without a question where the notes come from."""
     prompt = prompts.load(task, options.prompt_dir)
     fit = budget.load(options.tokenizer, options.max_prompt_tokens)
     facts: dict[str, Any] = {
-        "command": command_line(f"data_prep.{task}", argv),
+        "command": command_line(f"data_prep.{command}", argv),
         "releases": {},
-        "sections": AS_GIVEN if options.texts else options.sections,
         "prompts": prompts.hashes(options.prompt_dir),
         "max_prompt_tokens": options.max_prompt_tokens if fit else None,
     }
@@ -75,12 +86,13 @@ def divided(
     return named
 
 
-def compare(ours: dict[str, int], paper: dict[str, int], kept: manifest.Manifest) -> None:
-    """Print and record our counts, beside the paper's where the data are MIMIC-IV's."""
+def compare(ours: dict[str, float], paper: dict[str, float], kept: manifest.Manifest, whose: str = "the paper") -> None:
+    """Print and record our counts, beside the paper's where the data are those that it counts."""
     theirs = {} if AS_GIVEN in kept.facts["releases"].values() else paper
     for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}" + (f"  the paper: {theirs[name]:,}" if theirs else ""))
-    kept.facts["counts"] = {name: {"ours": count, "paper": theirs.get(name)} for name, count in ours.items()}
+        print(f"{name:<28} {count:>9,}" + (f"  {whose}: {theirs[name]:,}" if theirs else ""))
+    found = {name: {"ours": count, "paper": theirs.get(name)} for name, count in ours.items()}
+    kept.facts["counts"] = {**kept.facts.get("counts", {}), **found}
 
 
 @contextmanager
@@ -91,13 +103,14 @@ def written(
     files: Mapping[str, np.ndarray],
     loaded: Loaded,
     want: pa.Schema = parquet.RL,
+    more: Mapping[str, pa.Array] | None = None,
 ) -> Iterator[Path]:
     """OUT with the parquet files; what else belongs into it is written in the block, and the manifest comes last."""
     prompt, fit, kept = loaded
     texts, count = control_tokens.broken(cases.texts, fit and fit.tokenizer)
     cases, kept.facts["control_tokens"] = cases._replace(texts=texts), count
     kept.say(f"{count} control tokens of chat templates in the notes are broken up by a blank" if count else "")
-    builder = rows.Builder(source, prompt, cases, budget.fitted(texts, prompt, fit), want)
+    builder = rows.Builder(source, prompt, cases, budget.fitted(texts, prompt, fit), want, more)
     with whole_folder(out) as folder:
         rows.write_files(folder, builder, files)
         for name, chosen in files.items():

@@ -42,9 +42,15 @@ class Builder:
     """Makes the rows of a task. Every chat is put together once: a note is in several files."""
 
     def __init__(
-        self, source: str, prompt: prompts.Prompt, cases: Cohort, texts: budget.Texts, want: pa.Schema = parquet.RL
+        self,
+        source: str,
+        prompt: prompts.Prompt,
+        cases: Cohort,
+        texts: budget.Texts,
+        want: pa.Schema = parquet.RL,
+        more: Mapping[str, pa.Array] | None = None,  # further columns of extra_info, a value per case
     ) -> None:
-        self.source, self.cases, self.texts, self.want = source, cases, texts, want
+        self.source, self.cases, self.texts, self.want, self.more = source, cases, texts, want, more or {}
         before, after, nothing = (pa.scalar(part, pa.large_string()) for part in (*prompt.user.split(prompts.NOTE), ""))
         users = pc.binary_join_element_wise(before, texts.notes.cast(pa.large_string()), after, nothing)
         system = [prompt.system] if prompt.system else []
@@ -63,6 +69,7 @@ class Builder:
         }  # fmt: skip
         if any(field.name == "note" for field in info):
             values["note"] = self.texts.notes.take(at).cast(pa.string())
+        values |= {name: column.take(pa.array(chosen)) for name, column in self.more.items()}
         golds = [cases.gold(label) for label in cases.label[chosen].tolist()]
         answers = [pa.repeat("rule", rows), pa.array(golds, pa.string())]
         return pa.table(
@@ -91,7 +98,7 @@ def write_files(folder: Path, builder: Builder, files: Mapping[str, np.ndarray])
     """Write FOLDER/NAME.parquet of each name's rows, the largest first; the name says which split they are of."""
 
     def write(name: str) -> str:
-        split = next((split for split in ("test", "val") if name.startswith(split)), "train")
+        split = next((split for split in parquet.HELD_OUT if name.startswith(split)), "train")
         groups = (files[name][start : start + ROW_GROUP] for start in range(0, len(files[name]), ROW_GROUP))
         parquet.write_parts((builder.table(split, rows) for rows in groups), folder / f"{name}.parquet", builder.want)
         return name

@@ -21,8 +21,10 @@ from reward_fns.task import TASKS
 
 
 def metric_title(name: str) -> str:
-    """Pass@1, F1 …"""
-    return {"recall": "recall", "precision": "precision", "f1": "F1"}.get(name, name.capitalize())
+    """Pass@1, F1, micro F1 …"""
+    kind, _, name = name.rpartition("_")
+    title = {"recall": "recall", "precision": "precision", "f1": "F1"}.get(name, name.capitalize())
+    return f"{kind} {title}" if kind else title
 
 
 @dataclass(frozen=True)

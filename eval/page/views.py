@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.describe import describe
+from data_prep.parquet import HELD_OUT
 from data_prep.validate import prepared, read_manifest
 from eval.page import drawing as draw
 from eval.page.curves import CURVES, Training, smoothed
@@ -97,6 +98,8 @@ def _support(task: str, some: list[Evaluation]) -> Figure:
 
 def _confusions(task: str, some: list[Evaluation]) -> Iterator[Figure]:
     panels, names, said = {}, [], []
+    if not TASKS[task].confusion:
+        return
     at = TASKS[task].level(TASKS[task].confusion)
     level = TASKS[task].levels[at]
     for run in some:
@@ -124,6 +127,8 @@ def confused(each: Evaluation) -> tuple[str, list[tuple[str, str, int, int, floa
 
     Each is gold, what was said, completions, cases, and the share of that gold's completions.
     """
+    if not each.samples.task.pairs:
+        return "", []
     at = each.samples.task.level(each.samples.task.pairs)
     labelled = each.samples.labelled
     names, gold, said = labelled.names[at], labelled.gold[:, at], labelled.said[:, :, at]
@@ -150,7 +155,7 @@ def described(data: Path | None) -> list[tuple[Path, dict[str, Any], dict[str, A
 
 def _labels(task: str, files: dict[str, Any]) -> Figure:
     """The label distribution of the largest training file and of the test file."""
-    train = max((name for name in files if not name.startswith(("test", "val"))), key=lambda name: files[name]["rows"])
+    train = max((name for name in files if not name.startswith(HELD_OUT)), key=lambda name: files[name]["rows"])
     names = [train, *(name for name in files if name.startswith("test.") or name == "test")]
     counts = {name: files[name]["label_counts"] for name in names}
     caption = "Cases of the most frequent label, of the next, and so on; both axes are logarithmic."

@@ -10,7 +10,7 @@ has 0 for all three, so the sets differ in that number and in nothing else. With
 the mean over the n runs that the samples are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,14 @@ class Answers:
 def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, tuple[Estimate, float]]:
     """Macro precision, recall and F1 for each set, by name (`f1`, `f1@gold`), with the mean number of labels."""
     size, cluster = number(patients)
-    of_gold = _counted(answers, answers.gold, cluster, size)
-    runs = [_Run(answers, answers.said[:, j], cluster, size) for j in range(answers.said.shape[1])]
+    runs = [_run(answers, said, cluster, size) for said in answers.said.T]
+    return averaged(runs, _counted(answers, answers.gold, cluster, size), len(patients), bootstrap)
+
+
+def averaged(
+    runs: Sequence["Run"], of_gold: Any, cases: int, bootstrap: Bootstrap
+) -> dict[str, tuple[Estimate, float]]:
+    """The same of runs that are counted already, and of what is gold: (classes, patients)."""
 
     def averages(weights: Array) -> tuple[Array, Array]:
         """The means over the runs for weighted patients: averages, and how many labels."""
@@ -50,14 +56,20 @@ def macro(answers: Answers, patients: Array, bootstrap: Bootstrap) -> dict[str, 
         found = [run.macro(weights, gold) for run in runs]
         return sum(means for means, _ in found) / len(runs), sum(labels for _, labels in found) / len(runs)
 
+    size = of_gold.shape[1]
     values, labels = (each[..., 0] for each in averages(np.ones((size, 1))))
     draws = np.concatenate([averages(half)[0] for half in bootstrap.half_samples(size)], axis=2)
     found = {}
     for i, measure in enumerate(MEASURES):
         for j, labelled in enumerate(SETS):
-            estimate = Estimate(float(values[i, j]), draws[i, j], len(patients), bounds=(0.0, 1.0))
+            estimate = Estimate(float(values[i, j]), draws[i, j], cases, bounds=(0.0, 1.0))
             found[measure + labelled] = estimate, float(labels[j])
     return found
+
+
+def _run(answers: Answers, said: Array, cluster: Array, patients: int) -> "Run":
+    right = np.where(said == answers.gold, said, INVALID)
+    return Run(*(_counted(answers, labels, cluster, patients) for labels in (right, said)), answers.file)
 
 
 def _counted(answers: Answers, labels: Array, cluster: Array, patients: int) -> Any:
@@ -69,13 +81,11 @@ def _counted(answers: Answers, labels: Array, cluster: Array, patients: int) -> 
     return csr_matrix(entries, shape=(answers.size, patients))
 
 
-class _Run:
-    """One sample of every case as sparse counts of (class, patient)."""
+class Run:
+    """One sample of every case as sparse counts of (class, patient): what is right, and what is said."""
 
-    def __init__(self, answers: Answers, said: Array, cluster: Array, patients: int) -> None:
-        right = _counted(answers, np.where(said == answers.gold, said, INVALID), cluster, patients)
-        self.of_said = _counted(answers, said, cluster, patients)
-        self.file = answers.file
+    def __init__(self, right: Any, said: Any, file: Array) -> None:
+        self.of_said, self.file = said, file
         self.kept = np.flatnonzero(np.diff(right.indptr))  # the others add nothing to a sum over classes
         self.of_right = right[self.kept]
 

@@ -50,7 +50,7 @@ def label(levels: Sequence[Level], pred: list[list[str]], golds: list[str], scop
 
 def scope_of(task: Task, folder: Path, settings: Mapping[str, Any], given: Mapping[str, str | None]) -> Scope:
     """What scoring a folder needs: the files given (`labels`, options of the reward), or those beside its data."""
-    if not task.label_file and any(given.values()):
+    if any(path and not (task.label_file if name == "labels" else name in task.files) for name, path in given.items()):
         others = ", ".join(other.source for other in TASKS.values() if other.label_file)
         raise UserError(f"{folder} holds {task.source}, and --labels and --extra-codes are for {others}")
     beside = Path(settings["data"]["name"]).parent

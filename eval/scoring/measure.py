@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.files import beside
-from eval.scoring import averages, metrics
+from eval.scoring import averages, metrics, sets
 from eval.scoring.averages import MEASURES, SETS, Answers
 from eval.scoring.intervals import Bootstrap, Estimate, means, ratios
 from eval.scoring.labels import Labelled, label
@@ -56,6 +56,9 @@ def measure(samples: Samples, bootstrap: Bootstrap, ties: str) -> dict[str, Metr
             for name, estimate in micro.items():
                 text = f"{level.title}: {MICRO.format(*_words(name))}"
                 found[f"{level.key}/micro_{name}"] = Metric(estimate, text, macro[f"{level.key}/{name}"].labels)
+    if samples.task.sets:
+        of_sets = sets.measure(samples.task, samples.labelled, samples.patients, bootstrap)
+        found |= {name: Metric(*row) for name, *row in of_sets}
     return found | _of_completions(samples, bootstrap)
 
 
@@ -137,7 +140,7 @@ def groups(samples: Samples, found: dict[str, Metric], bootstrap: Bootstrap) -> 
     task, n = samples.task, samples.n
     first, *others = (level.key for level in task.levels)
     names = [f"{first}/pass@1", f"{first}/pass@{n}", f"{first}/maj@{n}", *(f"{key}/pass@1" for key in others)]
-    names += ["valid", TOKENS.name]
+    names += ["valid", TOKENS.name, *({task.stands} & found.keys() - {*names})]
     golds = samples.cases["ground_truth"].to_pylist()
     grouped = {}
     for group in task.groups:

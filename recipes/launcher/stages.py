@@ -15,7 +15,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from common import record
-from common.papers import Row, paper_rows, papers
+from common.papers import MIMIC, Row, paper_rows, papers
 from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
@@ -138,12 +138,13 @@ class _Chain:
             words = ("env", f"UNTIL={until}", "bash", "recipes/demo.sh")
             return Stage("synthetic data and a small model to start from", words, done)
         words = (
-            *("python", "-m", f"data_prep.{task}", "--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note"),
-            *("--out", str(self.data), "--split", self.paper.split),
+            *("python", "-m", f"data_prep.{task}", *self.paper.inputs, "--out", str(self.data)),
+            *(("--split", self.paper.split) if self.paper.split else ()),
             *("--tokenizer", self.row.start or "Qwen/Qwen2.5-7B-Instruct"),
             *("--max-prompt-tokens", str(self.row.values["data.max_prompt_length"])),
         )
-        return Stage("data from MIMIC-IV", words, self.data / task / "manifest.json")
+        where = "MIMIC-IV" if self.paper.inputs == MIMIC else self.paper.title
+        return Stage(f"data from {where}", words, self.data / task / "manifest.json")
 
     @property
     def _sft_name(self) -> str:

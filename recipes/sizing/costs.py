@@ -15,7 +15,7 @@ from recipes.launcher.stages import sft_gpus
 from recipes.sizing import grpo, seconds, sft
 from recipes.sizing.phases import OTHER, SPARE, Part, Phase, largest, phase
 from recipes.sizing.refusals import card
-from recipes.sizing.shapes import named, shape_of
+from recipes.sizing.shapes import Shape, named, shape_of
 
 EVALUATION = 0.92  # vLLM's own share of a card where it has it to itself
 CARD = 85.5e9  # of an H100 with 80 GB
@@ -73,9 +73,7 @@ def sft_cost(row: Row) -> Cost:
     said = OmegaConf.to_container(read_settings(RECIPES / row.paper / "sft" / f"{row.sft}.yaml"), resolve=False)
     assert isinstance(said, dict)
     gpus = sft_gpus(row.options)
-    start = row.start or _model(row)
-    shape = named(start)
-    assert shape is not None, start
+    shape = _shape(row)
     cases = None if row.recipe else row.cases or _printed_cases(row)
     batch = said.get("per_device_train_batch_size", 8) * gpus * sft.accumulation(said, gpus)
     steps = int(cases * said["num_train_epochs"] // batch) if cases else None
@@ -99,16 +97,23 @@ def _printed_cases(row: Row) -> int | None:
     return next((one.sft_cases for table in tables for one in table.rows if f"{row.paper}/{one.id}" == row.id), None)
 
 
+def _shape(row: Row) -> Shape:
+    """The shape of the model that a row starts from."""
+    start = row.start if row.start and not row.start.startswith("$") else _model(row)
+    shape = named(start)
+    assert shape is not None, start
+    return shape
+
+
 def _model(row: Row) -> str:
-    """The model behind a row that names none."""
+    """The model behind a row that names none, or one by a variable."""
     chosen = next((word.partition("=")[2] for word in row.options if word.startswith("model=")), None)
     usual = papers()[row.paper].usual["model"]
     return str(load(RECIPES / "model" / f"{chosen or usual}.yaml").study.model)
 
 
 def _evaluation(row: Row) -> Cost:
-    shape = named(str(row.start))
-    assert shape is not None, row.start
+    shape = _shape(row)
     context = row.values["data.max_prompt_length"] + row.values["data.max_response_length"]
     weights = Part("engine", 2 * shape.parameters + grpo.ENGINE, "2 N + 2.5 GB")
     cache = Part("KV cache", max(EVALUATION * CARD - weights.bytes - OTHER, context * shape.cache), "what is left")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from recipes.sizing import grpo, sft
 from recipes.sizing.shapes import Shape
+from verl_ext.log_probs import reuses
 
 PEAK, UTILISATION = 989e12, 0.35  # an H100 in bf16, and the share of it that training reaches
 BANDWIDTH, REACHED = 3.35e12, 0.5  # of its memory, and the share of it that decoding reaches
@@ -34,8 +35,8 @@ def step(config: DictConfig, shape: Shape) -> dict[str, float]:
     prompt, response = lengths(config)
     completions = config.data.train_batch_size * rooms.rollout.n
     seen = completions * (prompt + response)
-    # 2 forward, 4 backward, 2 again for gradient checkpointing; 2 for old log-probs and 2 for the reference
-    passes = 8 + 2 + 2 * grpo.has_reference(config)
+    # 2 forward, 4 backward, 2 again for gradient checkpointing; 2 for old log-probs that have a pass, 2 for the reference
+    passes = 8 + 2 * (not reuses(config)) + 2 * grpo.has_reference(config)
     train = passes * n * seen / (gpus * PEAK * UTILISATION)
     split = rooms.rollout.tensor_model_parallel_size
     batch = completions * split / gpus

@@ -79,6 +79,7 @@ KNOWN = {  # as their config.json on the hub says
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
     "UCSC-VLAA/MedReason-8B": LLAMA_8B,
     "FreedomIntelligence/HuatuoGPT-o1-7B": QWEN_7B,
+    "HuggingFaceTB/SmolLM2-135M": Shape(30, 576, 1536, 9, 3, 49152, True, biases=False),
 }
 
 

@@ -126,6 +126,7 @@ TASK = Task(
     valid="an MS-DRG v34 title",
     read=_read,
     canonical=_canonical,
+    example="CHEST PAIN",
     maximum=lambda gold: 2.0,
     columns=("pass@1", "pass@n", "maj@n"),
     printed=("pass@1", "pass@n", "maj@n"),

@@ -50,6 +50,32 @@ def describe(code: str, most: int = 6000) -> str:
     return text if len(text) <= most else text[: most - 4].rsplit(" ", 1)[0] + " […]"
 
 
+def title(code: str) -> str:
+    """The official title of a code, or of the nearest that stands above it in this list; "" without any."""
+    known = nearest_known(code)
+    return _table()[dotted(known)][1].partition("\n")[0].partition(": ")[2] if known else ""
+
+
+def terms(code: str) -> list[str]:
+    """The official title of a code of this list and its other names."""
+    entry = _table()[dotted(code)][1].split("\n")
+    named = next((line.partition(": ")[2] for line in entry if line.startswith("  Also named: ")), "")
+    return [entry[0].partition(": ")[2], *filter(None, named.split("; "))]
+
+
+def below(code: str) -> list[str]:
+    """The codes right below one."""
+    return [name.replace(".", "") for name in _children().get(dotted(code), ())]
+
+
+@lru_cache(maxsize=1)
+def _children() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, (above, _) in _table().items():
+        found.setdefault(above, []).append(name)
+    return found
+
+
 def dotted(code: str) -> str:
     """The code as the tabular list writes it."""
     return f"{code[:3]}.{code[3:]}" if len(code) > 3 else code

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reward_fns.icd import guidance, icd10, published
+from reward_fns.icd import guidance, icd10, published, tabular
 from reward_fns.icd.reward import NUMBERS, only_code
 from reward_fns.task import Check, Flags, Grouping, Level, Measure, Published, Scope, Score, Task
 
@@ -143,6 +143,8 @@ TASK = Task(
     describe=describe,
     points=points,
     facts=guidance.facts,
+    official=tabular.title,
+    example="I10",
     styles={"oracle": (Check("early", "names the answer before it has reasoned", _names_code_early),)},
     files={"extra_codes": "codes.txt"},
     label_file="labels.json",

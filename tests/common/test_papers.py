@@ -11,7 +11,8 @@ from common.papers import RECIPES, papers, read
 
 def test_papers_come_in_the_order_of_their_titles_with_their_task_and_split() -> None:
     found = [(paper.folder, paper.task, paper.split) for paper in papers().values()]
-    assert found == [("drg_sapphire", "drg", "published"), ("deepicd_r1", "icd", "stratified")]
+    published = [("drg_sapphire", "drg", "published"), ("deepicd_r1", "icd", "stratified")]
+    assert found == [("codiesp", "codiesp", None), *published]
 
 
 # text in DRG-Sapphire's paper.yaml, what stands in its place, what the sentence says after the file

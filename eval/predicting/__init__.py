@@ -1,0 +1,1 @@
+"""What eval.predict makes of the samples of a note."""
