@@ -109,7 +109,7 @@ def lenient(text: str) -> Note:
         numbered, section, follow_up = NUMBERED.fullmatch(body), SECTION.fullmatch(body), FOLLOW_UP.fullmatch(body)
         here = problems[-1] if problems else None
         if numbered and here and here.continues(int(numbered[1]), len(problems) + 1, indented or bool(bullet)):
-            here.add(sentences(numbered[2]))
+            here.add([numbered[2]])
         elif numbered and not bullet:
             named = FOLLOW_UP.fullmatch(numbered[2])
             problems.append(_Open(named[1] + ":" if named else numbered[2]))
@@ -123,7 +123,7 @@ def lenient(text: str) -> Note:
         elif follow_up and not bullet:
             _begin(problems, follow_up[1] + ":").add(sentences(follow_up[2]))
         elif bullet:
-            (here or _begin(problems, UNNAMED)).add(sentences(body))
+            (here or _begin(problems, UNNAMED)).add([body])
         elif _is_title(line, blank or not here, lines, at):
             _begin(problems, line)
         else:

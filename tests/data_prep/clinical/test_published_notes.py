@@ -19,7 +19,7 @@ from reward_fns.clinical_note import tokens, written
 from reward_fns.clinical_note.alterations import apply, labels
 from reward_fns.clinical_note.notes import PROBLEM, RIGHT, STEP, note_of, positions
 from reward_fns.clinical_note.scores import AGGREGATIONS, best
-from tests.support import clinical_reference as reference
+from tests.support.clinical import reference
 
 GIVEN = os.environ.get("PRM_CLINIC", "")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not GIVEN, reason="PRM_CLINIC names no folder of published files")]

@@ -12,7 +12,7 @@ from reward_fns.clinical_note import tokens
 from reward_fns.clinical_note.alterations import ERRORS, TITLE, Altered, Removed, apply, causes, labels, units
 from reward_fns.clinical_note.notes import KINDS, Note, Position, Problem, Step, check, note_of, positions
 from reward_fns.clinical_note.scores import AGGREGATIONS, best
-from tests.support import clinical_reference as reference
+from tests.support.clinical import reference
 
 WORDS = ("Left knee pain", "Plan: ice", "Assessment: no fever", "1. 2.", "- -", "\u00e9\u2019\u4e16", "+", "a\nb", " ")
 GOLD: Note = (
