@@ -79,7 +79,7 @@ def compare(ours: dict[str, int], paper: dict[str, int], kept: manifest.Manifest
     """Print and record our counts, beside the paper's where the data are MIMIC-IV's."""
     theirs = {} if AS_GIVEN in kept.facts["releases"].values() else paper
     for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}" + (f"  the paper: {theirs[name]:,}" if theirs else ""))
+        print(f"{name:<28} {count:>9,}" + (f"  the paper: {theirs[name]:,}" if name in theirs else ""))
     kept.facts["counts"] = {name: {"ours": count, "paper": theirs.get(name)} for name, count in ours.items()}
 
 

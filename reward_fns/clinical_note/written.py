@@ -46,7 +46,8 @@ def sentences(text: str) -> list[str]:
     found, begin = [], 0
     for end in ENDS.finditer(text):
         word = text[max(begin, end.start() - 12) : end.start()].rpartition(" ")[2].lstrip("(\"'").lower()
-        if text[end.start()] == "." and (word in NO_END or len(word) == 1 or (word.isdecimal() and len(word) < 3)):
+        number = word.isdecimal() and end.start() - begin < 3  # of a list: a sentence may well end with one
+        if text[end.start()] == "." and (word in NO_END or len(word) == 1 or number):
             continue
         found.append(text[begin : end.end()].strip())
         begin = end.end()

@@ -83,7 +83,8 @@ def test_a_note_without_problems_is_refused(text: str) -> None:
     [
         ("Pain. Fever.", ["Pain.", "Fever."]),
         ("Seen by Dr. Moss. Well.", ["Seen by Dr. Moss.", "Well."]),
-        ("EF 45. 5 mg daily.", ["EF 45. 5 mg daily."]),
+        ("EF 45. Take 10 mg.", ["EF 45.", "Take 10 mg."]),
+        ("12. Take 10 mg.", ["12. Take 10 mg."]),
         ('He said "no." Then left!', ['He said "no."', "Then left!"]),
         ("lower case. follows", ["lower case. follows"]),
         ("A. B. Moss came", ["A. B. Moss came"]),
