@@ -34,7 +34,7 @@ def visits(count: int, seed: int) -> Iterator[Visit]:
     """So many visits; one and the same number and seed give the same visit."""
     for number in range(count):
         rng = random.Random(f"{seed}/clinic/{number}")
-        chosen = rng.sample(SAY["problems"], rng.choice((1, 2, 2)))
+        chosen = rng.sample(SAY["problems"], rng.choice((1, 1, 2)))
         talk, note = [_said(rng.choice(SAY["openings"]), {})], []
         for no, problem in enumerate(chosen, 1):
             words = _drawn(rng)

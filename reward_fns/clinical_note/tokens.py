@@ -9,6 +9,7 @@ In the place of a label stands a placeholder, unless labels are shown, as the pu
 every label can be read off those before it, which a note to be graded does not have.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.commands import UserError
 from reward_fns.clinical_note.notes import KINDS, RIGHT, WRONG, Position, check
 
 DIALOGUE = "{dialogue}"
+FILE = "prm.json"  # in the folder of a process reward model
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ def find(tokenizer: Any) -> Markers | None:
     return ADDED if all(token in known for token in ADDED.tokens) else reserved(tokenizer)
 
 
+def trained(model: str) -> Markers:
+    """The tokens that a trained model is asked with, from its prm.json."""
+    path = Path(model) / FILE
+    try:
+        found = tuple(json.loads(path.read_text(encoding="utf-8"))["tokens"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remedy = "train one with `python -m sft.prm`"
+        raise UserError(f"{model} has no usable {FILE}, so it is no process reward model; {remedy}") from error
+    return Markers(found)
+
+
 @cache
 def prompt() -> str:
     """What stands before a note, with a slot for the dialogue."""
@@ -72,14 +86,14 @@ def prompt() -> str:
 def encode(tokenizer: Any, markers: Markers, dialogue: str, graded: Sequence[Position], shown: bool = False) -> Encoded:
     """The ids of dialogue and note; no text in them is read as a token of its own. Labels are shown or held back."""
     check(graded)
-    texts = [prompt().replace(DIALOGUE, dialogue), *(position.text for position in graded)]
-    pieces = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    texts = [prompt().replace(DIALOGUE, dialogue), *(position.text for position in graded if position.text)]
+    pieces = iter(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
     number = dict(zip(markers.tokens, tokenizer.convert_tokens_to_ids(list(markers.tokens)), strict=True))
-    ids = [*([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []), *pieces[0]]
+    ids = [*([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []), *next(pieces)]
     start, slots = len(ids), []
-    for position, piece in zip(graded, pieces[1:], strict=True):
+    for position in graded:
         label = markers.label(position.label if shown else "")
-        ids += [*piece, number[markers.kind(position.kind)], number[label]]
+        ids += [*(next(pieces) if position.text else ()), number[markers.kind(position.kind)], number[label]]
         slots.append(len(ids) - 1)
     return Encoded(ids, start, slots)
 

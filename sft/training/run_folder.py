@@ -12,7 +12,7 @@ from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
 from common.record import command_line
-from sft.training import progress
+from sft.training import progress, start
 from sft.training.settings import Common
 
 ADAPTER = "adapter"
@@ -69,6 +69,7 @@ def _merge(model: str, out: Path, tokenizer: Any) -> None:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    start.make_room(base, tokenizer)  # what new tokens mean is in the adapter
     PeftModel.from_pretrained(base, out / ADAPTER).merge_and_unload().save_pretrained(out)
     tokenizer.save_pretrained(out)
 
