@@ -28,6 +28,7 @@ def fill(
     """p(+) of every note; what the folder has already is kept, and other settings are refused."""
     trained(str(model_folder(model)))
     settings = {
+        "notes": len(rows),
         "data": {"name": path, "sha256": sha256(path)},
         "model": {"name": model, "fingerprint": fingerprint(model_folder(model))},
         "engine": engine,
@@ -55,9 +56,12 @@ def made_with(out: Path) -> dict[str, Any]:
 
 def read(out: Path, path: str, rows: list[dict[str, Any]]) -> list[list[float]]:
     """p(+) of every note from a folder that was filled for the same notes."""
-    data = made_with(out)["data"]
-    if data["sha256"] != sha256(path):
-        raise UserError(f"{out} was graded on {data['name']}, not on {path}; give one of the same notes")
+    settings = made_with(out)
+    if settings["data"]["sha256"] != sha256(path) or settings["notes"] != len(rows):
+        about = f"{settings['notes']} notes of {settings['data']['name']}"
+        raise UserError(
+            f"{out} holds grades of {about}, and these are {len(rows)} of {path}; give one of the same notes"
+        )
     files = sorted(out.glob("part-*.parquet"))
     return [shares for at, file in enumerate(files) for shares in _read(file, rows[at * PART : (at + 1) * PART])]
 
@@ -67,8 +71,8 @@ def _check(out: Path, settings: dict[str, Any]) -> None:
     if before is None and any(out.iterdir()) and not {file.name for file in out.iterdir()} <= {".lock"}:
         raise UserError(f"{out} holds other things; choose another --out")
     for name, value in settings.items():
-        if before is not None and _contents(before[name]) != _contents(value):
-            raise UserError(f"{out} was made with another {name} ({before[name]}); choose another --out")
+        if before is not None and _contents(before.get(name)) != _contents(value):
+            raise UserError(f"{out} was made with other {name} ({before.get(name)}); choose another --out")
 
 
 def _contents(value: Any) -> Any:

@@ -43,7 +43,7 @@ def test_training_leaves_a_model_that_loads_and_says_how_it_is_asked(clinic: Cli
     assert last < first
     said = json.loads((prm / tokens.FILE).read_text())
     assert said == {
-        "tokens": list(tokens.ADDED.tokens), "graded": "positions", "inputs": "placeholders", "loss": "labels",
+        "tokens": list(tokens.ADDED.tokens), "graded": "positions", "inputs": "placeholders", "loss": "notes",
     }  # fmt: skip
     tokenizer, model = AutoTokenizer.from_pretrained(prm), AutoModelForCausalLM.from_pretrained(prm)
     assert tokens.find(tokenizer) == tokens.trained(str(prm)) == tokens.ADDED

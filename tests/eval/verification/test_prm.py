@@ -117,7 +117,7 @@ def test_vllm_agrees_to_a_ten_thousandth(clinic: Clinic, prm: Path, verified: Pa
     ours, exact = (np.concatenate(shares(out)) for out in (tmp_path / "out", verified))
     print(f"{len(ours)} positions, at most {abs(ours - exact).max():.1e} apart")
     assert len(ours) == len(exact) and abs(ours - exact).max() < 1e-4
-    assert_refused(run_command(*words[:-1], "transformers"), "another engine")
+    assert_refused(run_command(*words[:-1], "transformers"), "other engine")
 
 
 def test_wilson_intervals_are_the_ones_of_the_papers_figures() -> None:
@@ -185,6 +185,9 @@ def test_other_bad_input_is_a_sentence(clinic: Clinic, prm: Path, verified: Path
     out = ("--out", tmp_path / "out")
     assert_refused(said("--data", tmp_path / "other.parquet", "--model", prm, *out), "lacks the column set")
     assert_refused(said("--data", clinic.test, "--model", clinic.model, *out), "no process reward model", "sft.prm")
-    assert_refused(said("--data", clinic.train, "--model", prm, "--out", verified), "another data")
+    assert_refused(said("--data", clinic.train, "--model", prm, "--out", verified), "other notes")
     assert_refused(said("--data", clinic.test, "--model", prm, *out, "--against", tmp_path), "no finished verification")
     assert_refused(said("--data", clinic.test, "--model", prm, *out, "--bootstrap", 0), "at least 1")
+    few = (*("--data", clinic.test, "--model", prm), "--limit", 3)
+    assert_refused(said(*few, "--out", verified), "other notes (36)")
+    assert_refused(said(*few, *out, "--against", verified), "grades of 36 notes", "these are 12")
