@@ -190,4 +190,4 @@ def test_other_bad_input_is_a_sentence(clinic: Clinic, prm: Path, verified: Path
     assert_refused(said("--data", clinic.test, "--model", prm, *out, "--bootstrap", 0), "at least 1")
     few = (*("--data", clinic.test, "--model", prm), "--limit", 3)
     assert_refused(said(*few, "--out", verified), "other notes (36)")
-    assert_refused(said(*few, *out, "--against", verified), "grades of 36 notes", "these are 12")
+    assert_refused(said(*few, "--out", tmp_path / "few", "--against", verified), "grades of 36 notes", "these are 12")
