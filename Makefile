@@ -23,7 +23,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
-	@echo "variables         ACCEL=cpu|gpu (found: $(ACCEL))  PYTHON=python3.11  FRESH=1 (demo: start over)  FLASH_ATTN_WHEEL=URL (ACCEL=gpu)"
+	@echo "variables         ACCEL=cpu|gpu (found: $(ACCEL))  PYTHON=python3.11  FRESH=1 (demo: start over)  FLASH_ATTN_WHEEL=URL (ACCEL=gpu)  PRM_CLINIC=DIR (test-full)"
 
 setup: $(STAMP) ## make .venv-cpu or .venv-gpu; every other target does it when it is missing or its lock changed
 

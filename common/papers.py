@@ -20,6 +20,7 @@ from common.settings import load, refuse_unknown
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 NEEDED = {"paper", "task", "split", "fixed", "tables"}
+OTHER = "reader"  # a key of a paper.yaml without rows, which names the command that reads it
 KINDS = ("sft", "traces", "eval")  # folders of YAML whose values the paper states, too
 HEADER = NEEDED | {"url", "usual", "columns", "index", "shared", "inputs", *KINDS}
 MIMIC = ("--hosp", "$MIMIC/hosp", "--note", "$MIMIC/note")
@@ -109,7 +110,7 @@ class Paper:
 @cache
 def papers() -> dict[str, Paper]:
     """Every paper by its folder, in the order of their titles."""
-    files = (Path(os.path.relpath(file)) for file in RECIPES.glob("*/paper.yaml"))
+    files = (Path(os.path.relpath(file)) for file in RECIPES.glob("*/paper.yaml") if OTHER not in load(file))
     found = sorted(map(read, files), key=lambda paper: paper.title)
     return {paper.folder: paper for paper in found}
 

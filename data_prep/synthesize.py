@@ -2,7 +2,9 @@
 
     python -m data_prep.synthesize --out data/synthetic --notes 4000 --words 100 --seed 0
 
-OUT/hosp/*.csv.gz, OUT/note/discharge.csv.gz, OUT/traces.parquet; the same arguments give the same bytes.
+OUT/hosp/*.csv.gz, OUT/note/discharge.csv.gz, OUT/traces.parquet; the same arguments give the same bytes. --dialogues N
+writes in their place N conversations of a clinic with their notes, OUT/{train,valid,test}.csv, for
+data_prep.clinical_notes.
 
 The labels are in the text. Each hospital course names a principal condition (the base DRG) and perhaps a comorbidity
 (the status), the present illness names the condition (the ICD-10-CM code), among negated and past ones. The traces are
@@ -28,7 +30,7 @@ from common.commands import UserError, parser, run
 from common.files import whole_folder
 from data_prep import parquet
 from data_prep.cohort.mimic import COLUMNS
-from data_prep.synthetic import trace
+from data_prep.synthetic import clinic, trace
 from data_prep.synthetic.admissions import Admission, admissions
 from data_prep.synthetic.corpus import write_corpus
 from data_prep.synthetic.tables import d_icd_rows, hosp_rows, in_icd9
@@ -118,7 +120,12 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument(
         "--codiesp", action="store_true", help="write cases with all their codes, too, as CodiEsp's: codiesp/"
     )
+    p.add_argument("--dialogues", type=int, default=0, help="instead of all that, so many conversations and notes")
     options = p.parse_args(argv)
+    if options.dialogues:
+        clinic.write(options.out, options.dialogues, options.seed)
+        print(f"{options.dialogues:,} synthetic conversations in {options.out}")
+        return
     if options.notes < 1:
         raise UserError(f"--notes {options.notes} is no number of notes; give 1 or more")
     if not 50 <= options.words <= 2000:

@@ -3,8 +3,9 @@
     python -m data_prep.tiny_model --note data/synthetic/note --out models/tiny
 
 The byte-level BPE is trained on the hospital courses, the prompts, the DRG titles and, where they stand beside the
-notes (NOTE/../traces.parquet), the reasonings. The chat template has Qwen's headers. OUT loads with transformers, vLLM
-and verl like any model folder, and sft.train teaches it.
+notes (NOTE/../traces.parquet), the reasonings. Where NOTE holds conversations (data_prep.synthesize --dialogues), it is
+trained on them and their notes alone. The chat template has Qwen's headers. OUT loads with transformers, vLLM and verl
+like any model folder, and sft.train or sft.prm teaches it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from tqdm import tqdm
 from common.commands import UserError, parser, run
 from common.files import whole_folder
 from data_prep import parquet, prompts
+from data_prep.clinical import dialogues
 from data_prep.cohort import mimic, sections
+from reward_fns.clinical_note import tokens, written
 from reward_fns.drg import ms_drg
 from reward_fns.task import TASKS
 
@@ -38,6 +41,11 @@ MOST_COURSES = 20_000  # more teach a small vocabulary nothing new
 
 def corpus(note: Path) -> Iterator[str]:
     """The texts that the tokenizer learns from, as they will be met: inside the chat, with the tags of the answer."""
+    if list(note.glob("*.csv")):
+        for _, golds, _ in dialogues.sets(note):
+            yield from [tokens.prompt()] * 500
+            yield from (f"{gold.dialogue}\n{written.write(gold.note)}" for gold in golds)
+        return
     found = 0
     for batch in mimic.notes(note, ("text",)):
         for text in batch.column(0).to_pylist():

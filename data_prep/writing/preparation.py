@@ -90,7 +90,7 @@ def compare(ours: dict[str, float], paper: dict[str, float], kept: manifest.Mani
     """Print and record our counts, beside the paper's where the data are those that it counts."""
     theirs = {} if AS_GIVEN in kept.facts["releases"].values() else paper
     for name, count in ours.items():
-        print(f"{name:<28} {count:>9,}" + (f"  {whose}: {theirs[name]:,}" if theirs else ""))
+        print(f"{name:<28} {count:>9,}" + (f"  {whose}: {theirs[name]:,}" if name in theirs else ""))
     found = {name: {"ours": count, "paper": theirs.get(name)} for name, count in ours.items()}
     kept.facts["counts"] = {**kept.facts.get("counts", {}), **found}
 

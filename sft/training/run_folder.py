@@ -70,6 +70,7 @@ def _merge(model: str, out: Path, tokenizer: Any) -> None:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(model, dtype="float32")  # half precision would round the adapters away
+    start.make_room(base, tokenizer)  # what new tokens mean is in the adapter
     PeftModel.from_pretrained(base, out / ADAPTER).merge_and_unload().save_pretrained(out)
     tokenizer.save_pretrained(out)
 

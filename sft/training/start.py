@@ -10,8 +10,8 @@ REMEDY = "make one with `python -m data_prep.tiny_model` or set MODEL_PATH"
 PROBE = "reply"
 
 
-def tokenizer(model: str) -> Any:
-    """The tokenizer of a model folder or hub name; it must end an answer as its chat template does."""
+def tokenizer(model: str, chat: bool = True) -> Any:
+    """The tokenizer of a model folder or hub name; for chats it must end an answer as its template does."""
     from transformers import AutoTokenizer
 
     if model.count("/") != 1 or model.startswith((".", "/")):  # otherwise it may be a name on the hub
@@ -20,6 +20,8 @@ def tokenizer(model: str) -> Any:
         found = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise UserError(f"the model folder {model} has no usable tokenizer; {REMEDY}") from error
+    if not chat:
+        return found
     if not found.chat_template:
         raise UserError(f"the tokenizer of {model} has no chat template; take the one of an instruct model")
     end = end_of_answer(found)
@@ -74,6 +76,12 @@ def weights(source: Common, bf16: bool) -> Any:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"the model folder {source.model} has no usable weights; {REMEDY}") from error
+
+
+def make_room(model: Any, tokenizer: Any) -> None:
+    """Give every token of the tokenizer a row: some models have rows to spare, others get the missing ones."""
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
 
 
 def adapters(source: Common) -> Any:

@@ -13,7 +13,8 @@ from sft.tracing.settings import parse as traces
 from sft.training import settings, start
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-SFT = sorted(path for path in RECIPES.glob("*/sft/*.yaml") if path.stem[0] != "_")
+PRM = RECIPES / "clinical_prm/sft"  # tests/sft/test_prm.py reads these
+SFT = sorted(path for path in RECIPES.glob("*/sft/*.yaml") if path.stem[0] != "_" and path.parent != PRM)
 TRACES = sorted(path for path in RECIPES.glob("*/traces/*.yaml") if path.stem[0] != "_")
 PAPER = {  # drg_sapphire B.3 and A.7, deepicd_r1 "Training": epochs, rate, cases a step on 4 GPUs
     "drg_sapphire": (3, 4e-5, 64),

@@ -1,0 +1,1 @@
+"""How a process reward model's grades are read, kept and measured."""
