@@ -28,6 +28,7 @@ from recipes.launcher.progress import FRESH, Progress
 from recipes.launcher.run_folder import RunFolder
 from recipes.launcher.watch import Watch
 
+END_SECONDS = 120.0  # in which verl may end what it started
 POLL_SECONDS = 0.5
 QUIET = {  # nothing leaves the machine unless the user says so
     "WANDB_MODE": "offline",
@@ -83,12 +84,17 @@ def command(recipe: str, overrides: list[str], folder: RunFolder, cluster: Clust
 
 def follow(child: subprocess.Popen, log: Log, progress: Progress, watch: Watch) -> str | None:
     """Wait for verl, showing its start and its steps; a sentence when its workers stop working."""
+    ended = None
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
         log.follow()
         progress.follow()
         if fault := watch.fault() or log.fault():
-            return fault
+            if progress.last < progress.total:
+                return fault
+            ended = ended or time.monotonic()  # with the last step all is saved, and verl ends its own workers
+            if time.monotonic() - ended > END_SECONDS:
+                return fault
     return None
 
 

@@ -29,6 +29,7 @@ from verl_ext.adapters import export_merged
 from verl_ext.batches import Group, component_means, group_statistics, write_outcomes
 from verl_ext.gdpo import with_components
 from verl_ext.log_probs import loss_of_the_only_update, reuses
+from verl_ext.weight_socket import of_this_run
 
 MODE = "medcode"
 MAX_REWARD_ERROR = 0.01
@@ -184,3 +185,4 @@ def register(trainers: types.ModuleType) -> None:
 require_verl()
 wrapt.register_post_import_hook(register, "verl.trainer.ppo.v1")
 wrapt.register_post_import_hook(export_merged, "verl.utils.checkpoint.fsdp_checkpoint_manager")
+wrapt.register_post_import_hook(of_this_run, "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer")

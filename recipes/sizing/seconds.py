@@ -35,7 +35,7 @@ def step(config: DictConfig, shape: Shape) -> dict[str, float]:
     prompt, response = lengths(config)
     completions = config.data.train_batch_size * rooms.rollout.n
     seen = completions * (prompt + response)
-    # 2 forward, 4 backward, 2 again for gradient checkpointing; 2 for old log-probs that have a pass, 2 for the reference
+    # 2 forward, 4 backward, 2 again for gradient checkpointing; 2 for the old log-probs' pass, 2 for the reference
     passes = 8 + 2 * (not reuses(config)) + 2 * grpo.has_reference(config)
     train = passes * n * seen / (gpus * PEAK * UTILISATION)
     split = rooms.rollout.tensor_model_parallel_size

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from common.processes import adopt_orphans, end_descendants
 from recipes.launcher import watch
 from recipes.launcher.watch import Watch
+from recipes.run import follow
 
 WORKER = "import setproctitle, time; setproctitle.setproctitle({title!r}); print('up', flush=True); time.sleep(600)"
 BUSY = "import setproctitle; setproctitle.setproctitle({title!r}); print('up', flush=True)\nwhile True: pass"
@@ -139,3 +141,12 @@ def test_orphans_are_found_and_ended() -> None:
     assert orphan in psutil.Process().children(recursive=True)
     end_descendants(grace=2)
     assert not orphan.is_running()
+
+
+@pytest.mark.parametrize(("last", "fault"), [(3, "the worker ray::A died"), (4, None)])
+def test_workers_that_verl_ends_after_the_last_step_are_no_fault(last: int, fault: str | None) -> None:
+    silent = SimpleNamespace(follow=lambda: None, fault=lambda: None, last=last, total=4)
+    seen = SimpleNamespace(fault=lambda: "the worker ray::A died")
+    with subprocess.Popen(["sleep", "1.2"]) as child:
+        assert follow(child, silent, silent, seen) == fault  # type: ignore[arg-type]
+        child.kill()
