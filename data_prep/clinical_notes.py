@@ -127,19 +127,18 @@ def _own(options: argparse.Namespace, kept: manifest.Manifest) -> Source:
 
 
 def _injected(source: Source, options: argparse.Namespace, kept: manifest.Manifest) -> dict[str, list[Graded]]:
-    golds = {name: source.golds[name] for name in source.altered if name in source.golds}
-    writer, journal = _writer(options, [one for notes in golds.values() for one in notes])
     made = {}
-    for name, notes in golds.items():
-        if journal:
-            journal.parent.mkdir(parents=True, exist_ok=True)
-        made[name], count = injected(notes, writer, options.samples, options.seed, journal)
+    for name in (name for name in source.altered if name in source.golds):
+        golds = source.golds[name]
+        writer, journal = _writer(options, name, golds)
+        made[name], count = injected(golds, writer, options.samples, options.seed, journal)
         kept.facts.setdefault("injected", {})[name] = {"by": writer.name, "seed": options.seed, **count}
         print(f"{name}: " + ", ".join(f"{number:,} {what}" for what, number in sorted(count.items())))
     return made
 
 
-def _writer(options: argparse.Namespace, golds: list[Graded]) -> tuple[Writer, Path | None]:
+def _writer(options: argparse.Namespace, name: str, golds: list[Graded]) -> tuple[Writer, Path | None]:
+    """What alters the notes of a set, and where finished ones are kept; no set takes sentences of another."""
     if options.inject == RULES:
         return Rules(golds), None
     more: dict[str, Any] = {"key_env": options.api_key_env, "proxies": True}
@@ -148,8 +147,9 @@ def _writer(options: argparse.Namespace, golds: list[Graded]) -> tuple[Writer, P
         check_endpoint(server, options.sending_notes_is_allowed)
     except UserError as error:
         raise UserError(str(error).replace("--endpoint", "--inject")) from error
-    name = f"{rewrite.mark(server)}-{options.seed}.jsonl"  # other prompts, models and seeds have a file of their own
-    return rewrite.Rewriter(server), options.out / f"{TASK}_injected" / name
+    journal = options.out / f"{TASK}_injected" / f"{name}-{rewrite.mark(server, golds)}-{options.seed}.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    return rewrite.Rewriter(server), journal
 
 
 def _sets(source: Source, made: dict[str, list[Graded]]) -> Iterator[tuple[str, list[Best]]]:

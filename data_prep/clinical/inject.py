@@ -36,6 +36,8 @@ LOST_STEPS = {1: 0.82, 2: 0.17, 3: 0.01}  # of such a problem
 class Writer(Protocol):
     """Alters one line."""
 
+    name: str
+
     def __call__(self, kind: str, gold: Graded, unit: Unit, rng: random.Random) -> Awaitable[str | None]: ...
 
 

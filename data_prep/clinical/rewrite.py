@@ -52,9 +52,9 @@ class Rewriter:
         return None
 
 
-def mark(server: Server) -> str:
-    """What tells apart what different models were asked in different words."""
-    said = json.dumps([server.model, SAY, TEMPERATURE], sort_keys=True)
+def mark(server: Server, golds: list[Graded]) -> str:
+    """What tells apart what was asked of other models, in other words or about other notes."""
+    said = json.dumps([server.model, SAY, TEMPERATURE, [(gold.case, gold.dialogue, gold.note) for gold in golds]])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 

@@ -87,7 +87,7 @@ def encode(tokenizer: Any, markers: Markers, dialogue: str, graded: Sequence[Pos
     """The ids of dialogue and note; no text in them is read as a token of its own. Labels are shown or held back."""
     check(graded)
     texts = [prompt().replace(DIALOGUE, dialogue), *(position.text for position in graded if position.text)]
-    pieces = iter(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+    pieces = iter(tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
     number = dict(zip(markers.tokens, tokenizer.convert_tokens_to_ids(list(markers.tokens)), strict=True))
     ids = [*([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []), *next(pieces)]
     start, slots = len(ids), []
