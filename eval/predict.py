@@ -18,8 +18,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, fields, make_dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +175,16 @@ def completions(wanted: Any, task: Task, names: list[str], chats: list[list[dict
 
 
 class Alone(Engines):
-    """vLLM in this process: a few notes are coded before Ray has started."""
+    """One vLLM in a process of its own: a few notes are coded before Ray has started."""
 
     def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
-        threads = len(os.sched_getaffinity(0)) if vllm_is_for_cpu() else 0
-        yield Engine(str(self.folder), settings, SEQUENCES_ON_CPU, threads)(cases)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            yield pool.submit(_answers, str(self.folder), settings, cases).result()
+
+
+def _answers(folder: str, settings: dict[str, Any], cases: pa.Table) -> pa.Table:
+    threads = len(os.sched_getaffinity(0)) if vllm_is_for_cpu() else 0
+    return Engine(folder, settings, SEQUENCES_ON_CPU, threads)(cases)
 
 
 def _check_lengths(folder: Path, wanted: Any, names: list[str], chats: list[list[dict[str, str]]]) -> None:
