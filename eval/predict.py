@@ -184,7 +184,7 @@ class Alone(Engines):
 
 def _answers(folder: str, settings: dict[str, Any], cases: pa.Table) -> pa.Table:
     threads = len(os.sched_getaffinity(0)) if vllm_is_for_cpu() else 0
-    return Engine(folder, settings, SEQUENCES_ON_CPU, threads)(cases)
+    return Engine(folder, settings, SEQUENCES_ON_CPU, 1, threads)(cases)
 
 
 def _check_lengths(folder: Path, wanted: Any, names: list[str], chats: list[list[dict[str, str]]]) -> None:
