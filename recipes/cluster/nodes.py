@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from common.commands import UserError
+from common.commands import UserError, parser
 from common.files import sha256
 from common.record import versions
 
@@ -120,6 +120,7 @@ def _say(**what: Any) -> None:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     import ray
 
     asked = json.load(sys.stdin)

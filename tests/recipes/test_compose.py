@@ -77,7 +77,7 @@ def test_the_users_address_of_ray_wins(world: World, tmp_path: Path, monkeypatch
         folder = RunFolder(RECIPE, [CPU, *overrides], compose(RECIPE, [CPU, *overrides]), "x")
         folder.open(fresh=True)
         folder.begin()
-        return [word for word in command(RECIPE, [CPU, *overrides], folder) if ADDRESS in word]
+        return [word for word in command(RECIPE, [CPU, *overrides], folder, None) if ADDRESS in word]
 
     assert told() == [f"++{ADDRESS}='127.0.0.2'"]
     assert told(f"{ADDRESS}=127.0.0.9") == [f"++{ADDRESS}=127.0.0.9"]

@@ -1,6 +1,5 @@
 """What would stop a run is one sentence before anything starts."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ RECIPE = "drg_sapphire/strict"
 
 BAD_INPUT: list[tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = [
     (("drg_sapphire/strikt",), {}, ("strikt", "did you mean drg_sapphire/strict")),
-    ((RECIPE, "hardware=cpuu"), {}, ("cpuu", "cpu, h100x1, h100x4")),
+    ((RECIPE, "hardware=cpuu"), {}, ("cpuu", "cpu, gpu24x1, gpu48x1, h100x1")),
     ((RECIPE, "hardware=cpu", "data.train_batchsize=8"), {}, ("data.train_batchsize", "data.train_batch_size")),
     ((RECIPE, "hardware=cpu", "+data.train_batchsize=8"), {}, ("data.train_batchsize", "data.train_batch_size")),
     ((RECIPE, "hardware=cpu", "trainer.nnodes"), {}, ("trainer.nnodes", "key=value")),
@@ -80,12 +79,6 @@ def test_a_model_folder_without_tokenizer_is_refused(world: World, tmp_path: Pat
 
 
 def test_a_run_that_would_fill_the_disk_is_refused(world: World, tmp_path: Path) -> None:
-    for file in world.model.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    size = 4 << 40  # a sparse file: four terabytes that take no room
-    header = json.dumps({"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-    with open(tmp_path / "model-2.safetensors", "wb") as weights:
-        weights.write(len(header).to_bytes(8, "little") + header)
-        weights.truncate(8 + len(header) + size)
-    done = run_command("recipes.check", RECIPE, "hardware=cpu", DATA_DIR=str(world.data), MODEL_PATH=str(tmp_path))
+    kept = "trainer.max_actor_ckpt_to_keep=100000000"  # of some megabytes each
+    done = run_command("recipes.check", RECIPE, "hardware=cpu", kept, **world.environment(tmp_path))
     assert_refused(done, "GB", "RUNS_DIR")

@@ -175,7 +175,7 @@ def test_what_has_no_gpu_or_no_name_is_a_sentence() -> None:
     )
 
 
-FITS = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \|$", README, re.M)
+FITS = re.findall(r"^\| `((?:gpu|h100)\w+)` \| ([^|]*) \| ([^|]*) \|$", README, re.M)
 PROFILES = ("gpu24x1", "gpu48x1", "h100x1", "h100x4", "h100x8", "h100x8x2")
 
 
