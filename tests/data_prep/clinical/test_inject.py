@@ -134,14 +134,14 @@ def test_an_answer_of_a_model_is_one_other_line_or_of_no_use(answer: str, text: 
     assert tidy(answer, text) == line
 
 
-def prepare(clinic: Clinic, out: Path, url: str) -> list[str]:
-    words = ["--dialogues", str(clinic.dialogues), "--out", str(out), "--inject", url, "--model", "m"]
+def prepare(dialogues: Path, out: Path, url: str) -> list[str]:
+    words = ["--dialogues", str(dialogues), "--out", str(out), "--inject", url, "--model", "m"]
     return [*words, "--samples", "2", "--concurrency", "4"]
 
 
 def test_a_killed_injection_goes_on_without_a_doubled_or_lost_note(clinic: Clinic, tmp_path: Path) -> None:
     with rewriter(pause=0.01) as server:
-        words = prepare(clinic, tmp_path, server.url)
+        words = prepare(clinic.dialogues, tmp_path, server.url)
         running = subprocess.Popen(
             [sys.executable, "-m", "data_prep.clinical_notes", *words], cwd=ROOT, stderr=subprocess.DEVNULL
         )
@@ -171,23 +171,30 @@ def test_a_killed_injection_goes_on_without_a_doubled_or_lost_note(clinic: Clini
         assert again.returncode == 0 and len(server.asked) == asked  # nothing is asked for twice
     whole = (tmp_path / "clinical_note/train.parquet").read_bytes()
     with rewriter() as server:
-        assert run_command("data_prep.clinical_notes", *prepare(clinic, tmp_path / "b", server.url)).returncode == 0
+        assert (
+            run_command("data_prep.clinical_notes", *prepare(clinic.dialogues, tmp_path / "b", server.url)).returncode
+            == 0
+        )
     assert (tmp_path / "b/clinical_note/train.parquet").read_bytes() == whole
 
 
-def test_lines_that_a_model_leaves_as_they_are_count_as_none(clinic: Clinic, tmp_path: Path) -> None:
+def test_lines_that_a_model_leaves_as_they_are_count_as_none(tmp_path: Path) -> None:
+    few = tmp_path / "dialogues"  # each line is asked for again and again
+    assert run_command("data_prep.synthesize", "--out", few, "--dialogues", 20).returncode == 0
     with rewriter() as server:
         server.same = True
-        done = run_command("data_prep.clinical_notes", *prepare(clinic, tmp_path, server.url))
+        done = run_command("data_prep.clinical_notes", *prepare(few, tmp_path, server.url), "--samples", 1)
     assert done.returncode == 0, done.stderr
     count = json.loads((tmp_path / "clinical_note/manifest.json").read_text())["injected"]["train"]
     assert not {"factual", "hallucination", "unhelpful"} & count.keys() and count["notes that could not be altered"] > 0
 
 
 def test_a_server_that_is_gone_or_elsewhere_is_a_sentence(clinic: Clinic, tmp_path: Path) -> None:
-    words = prepare(clinic, tmp_path, "http://192.0.2.1:9/v1")
+    words = prepare(clinic.dialogues, tmp_path, "http://192.0.2.1:9/v1")
     assert_refused(
         run_command("data_prep.clinical_notes", *words), "--inject http://192.0.2.1:9/v1", "not on this machine"
     )
     assert_refused(run_command("data_prep.clinical_notes", *words[:6]), "--model NAME")
-    assert_refused(run_command("data_prep.clinical_notes", *prepare(clinic, tmp_path, "somewhere")), "is no URL")
+    assert_refused(
+        run_command("data_prep.clinical_notes", *prepare(clinic.dialogues, tmp_path, "somewhere")), "is no URL"
+    )
