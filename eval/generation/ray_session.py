@@ -85,9 +85,13 @@ def _start(ray, address: str | None, folder: str) -> None:
                 num_cpus=max(2, os.cpu_count() or 1),
                 object_store_memory=1 << 30,
             )
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a node that takes too long to start raises no kind of its own
         where = f"at {address}" if address else f"in {folder}"
-        raise UserError(f"Ray did not start {where}: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"Ray did not start {where}: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from error
 
 
 @contextmanager
