@@ -7,6 +7,7 @@ grade(encoded)                    # for a list of notes (reward_fns.clinical_not
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,12 +21,12 @@ from reward_fns.clinical_note.tokens import Encoded, Markers, trained
 TOKENS = 8192  # of a batch, its padding counted in
 
 
-class Model:
+class Model(ABC):
     """What both ways share: a folder that sft.prm wrote, its tokens and its longest text."""
 
+    @abstractmethod
     def __call__(self, notes: Sequence[Encoded]) -> list[list[float]]:
         """p(+) at every position of every note."""
-        raise NotImplementedError
 
     def __init__(self, model: str, dtype: str = "auto") -> None:
         from transformers import AutoConfig, AutoTokenizer

@@ -1,8 +1,8 @@
 """A launch that joins a running Ray of several machines: RAY_ADDRESS=HOST:PORT, or recipes/submit.slurm.
 
     env |= settled(address)
-    with Cluster(address, config, lock, env, log) as cluster:    # the nodes are there, and hold what this machine holds
-        cluster.fault()                                          # now and then
+    cluster = Cluster(address, config, lock, env, own, log)    # the nodes are there, and hold what this machine holds
+    cluster.fault()                                            # now and then
 
 What verl's driver has in its environment reaches no worker of such a Ray: `variables` says what they need of it.
 """
@@ -25,6 +25,7 @@ from common.processes import die_with_parent
 from common.record import versions
 from recipes.cluster.nodes import state
 from recipes.launcher.compose import RECIPES, files, unresolved
+from recipes.sizing.host import CPUS_A_GPU, cpus
 
 CODE = ("common", "data_prep", "recipes", "reward_fns", "verl_ext")
 KINDS = (".py", ".yaml", ".csv", ".txt")
@@ -90,14 +91,13 @@ def compared(config: DictConfig) -> Iterator[Path]:
 
 def request(address: str, config: DictConfig, lock: Path) -> dict[str, Any]:
     """What recipes.cluster.nodes is asked to find; the launch's lock tells that run folders are on one file system."""
-    nodes, gpus = config.trainer.nnodes, config.trainer.n_gpus_per_node
-    stores = config.transfer_queue.backend.SimpleStorage.num_data_storage_units
+    gpus = config.trainer.n_gpus_per_node
     return {
         "address": address,
         "seconds": waiting(),
-        "nodes": nodes,
-        "each": {"GPU": gpus, "CPU": 3 * gpus},  # verl reserves them together,
-        "cpus": 3 * gpus * nodes + stores + 2,  # and one for each store, for what directs them and for its own task
+        "nodes": config.trainer.nnodes,
+        "each": {"GPU": gpus, "CPU": CPUS_A_GPU * gpus},  # verl reserves them together
+        "cpus": cpus(config),
         "files": {str(file.resolve()): state(str(file)) for file in (*compared(config), lock)},
         "packages": versions(),
     }
