@@ -4,9 +4,10 @@ import importlib
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from benchmarks.proofs import policy_loss, step_advantages
+from benchmarks.proofs import policy_loss, proofs, step_advantages
 from common.commands import UserError
 from recipes.launcher.check_features import RATIO_LOSSES
 from recipes.launcher.compose import compose
@@ -154,3 +155,21 @@ def test_an_overlong_penalty_counts() -> None:
     penalised = [{**GROUPS[0], "overlong_reward": [0, 0, 0, -0.5]}]
     scores = np.array([2, 0, -2, -2.0])
     assert step_advantages(config, penalised) == pytest.approx((scores - scores.mean()) / (scores.std(ddof=1) + 1e-6))
+
+
+@pytest.mark.parametrize(("scores", "holds"), [([1.0, 1.0], False), ([1.0, 0.0], True)])
+def test_a_run_whose_groups_have_equal_rewards_proves_no_advantage(scores: list[float], holds: bool) -> None:
+    config = compose("drg_sapphire/strict", [f"{ACTOR}.use_kl_loss=false"])
+    values = step_advantages(config, [{"score": scores}])
+    row = {"critic/advantages/max": values.max(), "critic/advantages/min": values.min(), "actor/pg_loss": 0.0}
+    columns = {
+        "step": [1],
+        "index": [0],
+        "tokens": [[5, 5]],
+        "format": [[0.0, 0.0]],
+        "cot_first": [[0.0, 0.0]],
+        "score": [scores],
+        "accuracy": [scores],
+    }
+    proof = proofs(config, [row], pa.table(columns))[0]
+    assert proof.claim.startswith("advantage") and proof.holds == holds, proof
