@@ -97,7 +97,7 @@ def ray_nodes(count: int, gpus: int = 1, cpus: int = 12, token: bool = True) -> 
 def wait_for(address: str) -> None:
     """Until the head takes connections."""
     host, _, port = address.partition(":")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180  # a busy machine takes a minute
     while time.monotonic() < until:
         try:
             socket.create_connection((host, int(port)), timeout=1).close()
