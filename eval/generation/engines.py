@@ -9,6 +9,7 @@ was up and had work. Blocks come back as they are done.
 """
 
 import copy
+import gc
 import hashlib
 import os
 import queue
@@ -27,6 +28,7 @@ from eval.generation.parts import SCHEMA
 
 # Sequences that an engine decodes at once. Twice as many are handed to it, so that it stays full from block to block.
 SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
+TOLD = "generate.log tells the whole story"
 
 Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
 Request = tuple[str, dict[str, list[int]], Any]  # name, prompt, SamplingParams
@@ -44,22 +46,20 @@ def complete(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
-    rows = max(block.num_rows for block in blocks)
     sequences = SEQUENCES_ON_GPU if gpus else SEQUENCES_ON_CPU
-    calls = 1 + -(-2 * sequences // (rows * settings["sampling"]["n"]))
+    at_once = calls(blocks, sequences, settings)
     pool = ray.data.ActorPoolStrategy(
         size=max(1, min(gpus // shared_by, len(blocks))),
-        max_concurrent_calls_per_actor=calls,
-        max_tasks_in_flight_per_actor=calls + 1,
+        max_concurrent_calls_per_actor=at_once,
+        max_tasks_in_flight_per_actor=at_once + 1,
         enable_true_multi_threading=True,  # Engine.__call__ waits for its rows while one thread drives vLLM
     )
-    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     done = ray.data.from_arrow(list(blocks)).map_batches(
         Engine,
-        batch_size=rows,
+        batch_size=max(block.num_rows for block in blocks),
         batch_format="pyarrow",
         compute=pool,
-        fn_constructor_args=(model, settings, sequences, shared_by, 0 if gpus else threads),
+        fn_constructor_args=(model, settings, sequences, shared_by, 0 if gpus else threads()),
         num_cpus=1,
         num_gpus=shared_by if gpus else 0,
         max_restarts=1,  # Ray Data's default brings an engine back for ever
@@ -68,7 +68,17 @@ def complete(
         yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
     except RayError as error:
         traceback.print_exception(error)  # for generate.log
-        raise UserError(_sentence(error, model)) from error
+        raise UserError(sentence(error, model)) from error
+
+
+def calls(blocks: Sequence[pa.Table], sequences: int, settings: dict[str, Any]) -> int:
+    """Blocks that an engine has at once, so that it stays full from one to the next."""
+    return 1 + -(-2 * sequences // (max(block.num_rows for block in blocks) * settings["sampling"]["n"]))
+
+
+def threads() -> int:
+    """Threads of an engine on a CPU."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 def on_cpu(model: str) -> dict[str, Any]:
@@ -84,15 +94,15 @@ def on_cpu(model: str) -> dict[str, Any]:
 class Call:
     """A block that is being answered. Its caller is woken once: every waking takes the interpreter from vLLM."""
 
-    requests: list[Request]
+    rows: list[dict[str, Any]]  # index and prompt
     answers: dict[str, Any] = field(default_factory=dict)
     whole: Future = field(default_factory=Future)
 
     def answer(self, output: Any) -> None:
         """Keep what one request got."""
         self.answers[output.request_id] = output
-        if len(self.answers) == len(self.requests):
-            self.whole.set_result([self.answers[name].outputs for name, *_ in self.requests])
+        if len(self.answers) == len(self.rows):
+            self.whole.set_result([self.answers[f"{row['index']}"].outputs for row in self.rows])
 
 
 class Engine:
@@ -127,13 +137,13 @@ class Engine:
         self.params = SamplingParams(**settings["sampling"], output_kind=RequestOutputKind.FINAL_ONLY)
         self.inbox: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self.waiting: dict[str, Call] = {}
+        gc.freeze()  # the hundred thousands of objects of torch and vLLM stay, and need not be looked through again
         threading.Thread(target=self._drive, daemon=True).start()
         self.ready: float | None = None
 
     def __call__(self, block: pa.Table) -> pa.Table:
         self.ready = self.ready or time.time()
-        rows = block.select(["index", "prompt"]).to_pylist()
-        call = Call([self._request(row["index"], row["prompt"]) for row in rows])
+        call = Call(block.select(["index", "prompt"]).to_pylist())
         self.inbox.put(call)  # all at once: prompts that come one by one make vLLM take steps for a few of them
         samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in call.whole.result()]
         return answered(block, samples).append_column("ready", pa.array([self.ready] * len(samples)))
@@ -170,10 +180,17 @@ class Engine:
                 self.inbox.get().whole.set_exception(error)
 
     def _take(self) -> None:
+        """Hand vLLM what came. Prompts become tokens in this thread: in another one, vLLM's would lose the interpreter
+        to it at every operation."""
         while not self.inbox.empty() or not self.waiting:
             call = self.inbox.get()
-            self.waiting |= dict.fromkeys((name for name, *_ in call.requests), call)
-            for request in call.requests:
+            try:
+                requests = [self._request(row["index"], row["prompt"]) for row in call.rows]
+            except UserError as error:
+                call.whole.set_exception(error)
+                continue
+            self.waiting |= dict.fromkeys((name for name, *_ in requests), call)
+            for request in requests:
                 self.engine.add_request(*request)
 
 
@@ -211,10 +228,10 @@ def environment(cpu_threads: int) -> dict[str, str]:
     return settings
 
 
-def _sentence(error: BaseException, model: str) -> str:
+def sentence(error: BaseException, model: str) -> str:
     """What went wrong in an engine: our own sentence, or the last line of the error that Ray brings."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, UserError):
         return str(cause).splitlines()[0]  # Ray Data adds lines about its retries
     last = [line.strip() for line in str(error).splitlines() if line.strip()][-1:]
-    return f"vLLM failed on {model}: {' '.join(last)}; generate.log tells the whole story"
+    return f"vLLM failed on {model}: {' '.join(last)}; {TOLD}"

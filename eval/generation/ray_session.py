@@ -54,7 +54,7 @@ def ray_session(address: str | None = None) -> Iterator[int]:
     with scratch_folder() as folder:
         try:
             _start(ray, address, folder)
-            signal.signal(signal.SIGTERM, _stop)  # after Ray's own handler, which would skip the clean-up below
+            signal.signal(signal.SIGTERM, stop)  # after Ray's own handler, which would skip the clean-up below
             gpus = 0 if vllm_is_for_cpu() else int(ray.cluster_resources().get("GPU", 0))
             if not gpus and not vllm_is_for_cpu():
                 raise UserError("this vLLM needs a GPU and there is none; install requirements-cpu.txt to run on a CPU")
@@ -105,7 +105,8 @@ def _environment(**settings: str) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _stop(number: int, _frame: object) -> None:
+def stop(number: int, _frame: object) -> None:
+    """End as a signal asks, with all that is to be cleaned up."""
     sys.exit(128 + number)
 
 

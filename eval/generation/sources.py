@@ -1,4 +1,4 @@
-"""Where completions come from: vLLM in a Ray of our own, or a server that others run.
+"""Where completions come from: vLLM, on several GPUs in a Ray of our own, or a server that others run.
 
     source = Engines(model)      # or eval.generation.endpoint.Endpoint(url, name)
     for part in source.complete(cases, settings): ...      # settings: eval.generation.filling.settings
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from common.commands import UserError
 from common.files import sha256
-from eval.generation import engines
+from eval.generation import alone, engines
 from eval.generation.ray_session import ray_session, vllm_is_for_cpu
 
 SMALL = 64 << 20
@@ -45,7 +45,7 @@ class Source(ABC):
 
 
 class Engines(Source):
-    """vLLM in a Ray of our own, or in the one at `ray_address`; so many GPUs share a model."""
+    """vLLM: on a CPU beside us, on GPUs in a Ray of our own or the one at `ray_address`; so many GPUs share a model."""
 
     def __init__(self, model: str, dtype: str = "auto", ray_address: str | None = None, shared_by: int = 1) -> None:
         self.folder = model_folder(model)
@@ -54,13 +54,20 @@ class Engines(Source):
         self.ray_address, self.shared_by = ray_address, shared_by
 
     def complete(self, cases: pa.Table, settings: dict[str, Any]) -> Generator[pa.Table, None, None]:
+        if vllm_is_for_cpu() and not self.ray_address:
+            yield from alone.complete(_blocks(cases, 1), str(self.folder), settings)
+            return
         with ray_session(self.ray_address) as gpus:
             if 0 < gpus < self.shared_by:
                 raise UserError(f"--tensor-parallel {self.shared_by} needs as many GPUs and there are {gpus}; lower it")
-            # Slices of 16 to 128 prompts, about 20 or more for every engine; each becomes one part.
-            rows = min(128, max(16, cases.num_rows // (20 * max(1, gpus // self.shared_by))))
-            blocks = [cases.slice(start, rows) for start in range(0, cases.num_rows, rows)]
+            blocks = _blocks(cases, max(1, gpus // self.shared_by))
             yield from engines.complete(blocks, str(self.folder), settings, gpus, self.shared_by)
+
+
+def _blocks(cases: pa.Table, count: int) -> list[pa.Table]:
+    """Slices of 16 to 128 prompts, about 20 or more for each of so many engines; each becomes one part."""
+    rows = min(128, max(16, cases.num_rows // (20 * count)))
+    return [cases.slice(start, rows) for start in range(0, cases.num_rows, rows)]
 
 
 def model_folder(model: str) -> Path:

@@ -19,6 +19,7 @@ from data_prep import parquet
 from eval.generation import parts
 from eval.generation.engines import request_seed
 from tests.conftest import ROOT, World, assert_refused, run_process
+from tests.support.network.ray_nodes import ray_nodes
 
 
 @pytest.fixture
@@ -55,13 +56,24 @@ def test_every_prompt_has_its_completions_once_with_what_is_known_of_them(world,
     assert run["settings"]["sampling"] | {"n": generated.n, "top_k": 0} == run["settings"]["sampling"]
 
 
-def test_the_terminal_shows_progress_and_ray_leaves_nothing_behind(generated):
+def test_the_terminal_shows_progress_and_nothing_is_left_behind(generated):
     assert "tokens/s" in generated.done.stderr and "INFO" not in generated.done.stderr, "vLLM says that in generate.log"
-    assert not list(generated.temporary.glob("ray-*")), "Ray left its files behind"
+    assert not list(generated.temporary.glob("mc-*"))
 
 
 def test_nothing_listens_beyond_this_machine_but_what_obeys_no_stranger(generated):
-    generated.heard.check("gcs_server")
+    generated.heard.check("multiprocessing.spawn")  # torch's store in the engine's process
+
+
+@pytest.mark.slow
+def test_a_pool_in_a_ray_gives_the_same_completions(world, generated, tmp_path):
+    """What several GPUs use, with one engine on the CPU."""
+    with ray_nodes(count=1, gpus=0) as nodes:
+        done = run_process(
+            *generated.words, "--out", tmp_path / "g", "--ray-address", nodes.address, **nodes.environment
+        )
+    assert done.returncode == 0, done.stderr
+    assert rows_of(tmp_path / "g") == rows_of(generated.folder)
 
 
 def test_what_is_there_is_not_made_again_and_settings_are_not_mixed(command, generated):
@@ -115,9 +127,8 @@ def test_a_run_that_is_stopped_loses_no_part_and_leaves_nothing_running(world, c
     killed = number == signal.SIGKILL
     _, alive = psutil.wait_procs(children, timeout=20 if killed else 1)
     alive = [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    # After a kill nobody of ours can clean up: Ray's processes end by themselves, its two idle agents minutes later.
-    assert not [child for child in alive if not (killed and child.name().endswith("Agent"))]
-    assert killed or not list(temporary.glob("ray-*"))
+    assert not alive
+    assert killed or not list(temporary.glob("mc-*"))
     kept = {path: path.read_bytes() for path in parts.paths(out)}
     assert 1 <= len(kept) < 9
 
