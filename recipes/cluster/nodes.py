@@ -115,12 +115,14 @@ def deaths(ray: Any) -> Iterator[str]:
         time.sleep(EVERY)
 
 
-def _say(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
-
-
 def main() -> None:
     parser(__doc__).parse_args()
+    lines = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what Ray prints goes to the log
+
+    def say(**what: Any) -> None:
+        print(json.dumps(what), file=lines)
+
     import ray
 
     asked = json.load(sys.stdin)
@@ -131,12 +133,12 @@ def main() -> None:
         nodes = wait(ray, asked)
         compare(ray, nodes, asked)
     except UserError as error:
-        return _say(error=str(error))
+        return say(error=str(error))
     except (ConnectionError, RuntimeError, ValueError) as error:  # another version of Ray, say
-        return _say(error=f"the Ray at {asked['address']} cannot be joined: {' '.join(str(error).split())[:300]}")
-    _say(nodes=[node["NodeManagerAddress"] for node in nodes])
+        return say(error=f"the Ray at {asked['address']} cannot be joined: {' '.join(str(error).split())[:300]}")
+    say(nodes=[node["NodeManagerAddress"] for node in nodes])
     for sentence in deaths(ray):
-        _say(died=sentence)
+        say(died=sentence)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,30 @@ def test_nodes_with_other_data_code_or_run_folders_are_named(
     assert differing({}, {"verl": "0.0"}) == ["verl is 0.9.1, not 0.0"]
 
 
+NOISY = """
+import os, ray
+init = ray.init
+def noisy(*words, **settings):
+    os.write(1, b"a warning\\n")
+    return init(*words, **settings)
+ray.init = noisy
+from recipes.cluster import nodes
+nodes.main()
+"""
+
+
+def test_what_ray_prints_is_not_taken_for_what_was_found(joining_environment: dict[str, str], ray: Nodes) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    eye = subprocess.Popen([sys.executable, "-c", NOISY], env=joining_environment, **pipes)
+    asked = {"address": ray.address, "seconds": 60, "nodes": 1, "each": {"CPU": 1}, "cpus": 1, "files": {}}
+    with eye, eye.stdin, eye.stdout:
+        eye.stdin.write(json.dumps(asked | {"packages": {}, "variables": {}}))
+        eye.stdin.close()
+        assert json.loads(eye.stdout.readline()) == {"nodes": [HOSTS[0]]}
+        eye.kill()
+        assert "a warning" in eye.stderr.read()
+
+
 DRIVER = """
 import os, ray
 ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
