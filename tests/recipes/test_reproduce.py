@@ -73,6 +73,16 @@ def test_the_traces_are_those_that_the_sft_configuration_reads(row: str, traces:
     assert written == ([f"recipes/{traces}.yaml"] if traces else [])
 
 
+@pytest.mark.parametrize(("row", "config"), [
+    ("text/drg_llama_7b", "drg_sapphire/sft/drg_llama"), ("smollm2/classifier", "codiesp/sft/classifier"),
+])  # fmt: skip
+def test_a_classifier_is_trained_and_asked_by_its_own_commands(row: str, config: str) -> None:
+    _, tuned, answers, *_ = stages(row_of(row))
+    assert f"-m sft.classify --config recipes/{config}.yaml" in tuned.command
+    assert answers.command.startswith("python -m eval.classify --data data/")
+    assert f"--model {tuned.done.parent} " in answers.command
+
+
 @pytest.mark.parametrize("row", paper_rows())
 def test_every_row_has_a_chain_that_ends_with_a_comparison(row: str) -> None:
     chain = stages(paper_rows()[row])
