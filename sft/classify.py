@@ -10,7 +10,7 @@ every epoch says the loss and the accuracy, or of sets the F1 at the best probab
 `python -m eval.classify` lets the model answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,12 @@ LEAST = 0.5  # probability of a code, where no dev cases choose one
 class Source(Common):
     """What the classifier is taught."""
 
-    notes: list[str] = setting("parquet files of the cases (data_prep)", nargs="+", metavar="FILE")
+    notes: tuple[str, ...] = setting("parquet files of the cases (data_prep)", nargs="+", metavar="FILE")
     dev: str = setting("parquet of other cases, for the best epoch and, of sets, the best probability", "")
     note_tokens: int = setting("tokens of a note that are read; the end of a longer one is cut off", 512, at_least(1))
-    lora_targets: list[str] | None = setting("modules with adapters (unless said: every linear layer)", None, nargs="+")
+    lora_targets: tuple[str, ...] | None = setting(
+        "modules with adapters (unless said: every linear layer)", None, nargs="+"
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Cases:
         return Dataset(InMemoryTable(table.filter(known)))
 
 
-def read(paths: list[str], tokenizer: Any, most: int) -> Cases:
+def read(paths: Sequence[str], tokenizer: Any, most: int) -> Cases:
     """The cases of these files."""
     tables = [parquet.read(existing(path, "the table of cases", "run `python -m data_prep.drg`")) for path in paths]
     tasks = {classifier.task_of(table, path).key: None for table, path in zip(tables, paths, strict=True)}

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.commands import UserError
-from data_prep import parquet, prompts
+from data_prep import prompts
 from eval.generation import parts
 from eval.generation.engines import answered
 from eval.generation.sources import Source, fingerprint, model_folder

@@ -33,8 +33,8 @@ METRICS = {
 SHARES = ("over_coded", "under_coded", "no_answer")
 REVIEW = (
     "share of all absolute weight error that stands in the least certain cases, certainty being the share of the votes "
-    "or the probability of the answer; of cases that are equally certain a fair draw is reviewed. Cases drawn at random "
-    "would catch their own share"
+    "or the probability of the answer; of cases that are equally certain a fair draw is reviewed. Cases drawn at "
+    "random would catch their own share"
 )
 PARTS = np.linspace(0.05, 1, 20)
 

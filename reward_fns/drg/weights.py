@@ -2,9 +2,9 @@
 
     read("CMS-1655-F_Table_5.txt", 2017, ["CHEST PAIN"])["CHEST PAIN"]
 
-The header may stand below titles; of several weights the one after the cap of 10 % counts. A DRG is found by its number,
-and its title must be of the same DRG of version 34 (words may be shortened, as that table does), because later years
-give numbers to other DRGs. What is wrong raises ValueError with a sentence.
+The header may stand below titles; of several weights the one after the cap of 10 % counts. A DRG is found by its
+number, and its title must be of the same DRG of version 34 (words may be shortened, as that table does), because later
+years give numbers to other DRGs. What is wrong raises ValueError with a sentence.
 """
 
 import csv
