@@ -65,7 +65,8 @@ def test_training_counts_what_it_cuts_and_keeps_the_best_epoch(world: World, mod
     run = json.loads((model / "run.json").read_text())
     assert run["metrics"]["train_loss"] > 0 and len(run["data"]) == 2 and run["source"]["note_tokens"] == 100
     assert not list(model.glob("checkpoint-*"))
-    assert_refused(classify(world, model), "finished run", "--fresh")
+    words = ("sft.classify", *TINY, "--model", world.model, "--data", world.data, "--output_dir", model)
+    assert_refused(run_command(*words), "finished run", "--fresh")
 
 
 def test_a_folder_of_answers_has_the_models_own_probabilities(world: World, model: Path, tmp_path: Path) -> None:
@@ -172,6 +173,7 @@ def test_the_best_probability_is_found_by_trying_all() -> None:
     assert measured(logits, logits.argmax(axis=1), TASKS["drg"], 0) == {"accuracy": 1.0}
 
 
+@pytest.mark.slow
 def test_adapters_end_in_one_whole_model_with_its_head(world: World, model: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -184,7 +186,8 @@ def test_adapters_end_in_one_whole_model_with_its_head(world: World, model: Path
     after = AutoModelForSequenceClassification.from_pretrained(out).state_dict()
     moved = {name for name in before if name != "score.weight" and (before[name] != after[name]).any()}
     assert moved and all(name.split(".")[-2] in ("q_proj", "k_proj", "v_proj", "o_proj") for name in moved)
-    assert after["score.weight"].dtype == torch.float32
+    # the head was trained in float32, beside a base of half precision
+    assert (after["score.weight"].to(torch.bfloat16).float() != after["score.weight"]).any()
     head = AutoModelForSequenceClassification.from_pretrained(model).state_dict()["score.weight"]
     assert after["score.weight"].shape == head.shape and "eval_loss" not in str(metrics(out))
 
