@@ -125,6 +125,18 @@ def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_classifiers_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) -> None:
+    places = {"DATA_DIR": str(world.data), "RUNS_DIR": str(tmp_path), "MODEL_PATH": str(world.model)}
+    words = ("bash", "recipes/drg_sapphire/reproduce.sh", "text/drg_llama_7b", "hardware=cpu")
+    done = run_process(*words, **places)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "drg_sapphire"
+    metrics = json.loads((folder / "eval/text-drg_llama_7b/scores.json").read_text())["metrics"]
+    assert metrics["drg/pass@1"]["value"] <= metrics["drg/top@5"]["value"] <= metrics["drg/top@10"]["value"]
+    assert "53.9" in (folder / "report/text-drg_llama_7b/index.html").read_text()  # the paper's number beside ours
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ["drg_sapphire/table1/strict", "deepicd_r1/table3/qwen7b_sft_grpo"])
 def test_on_a_laptop_a_row_from_nothing_has_rewards_that_vary_grades_and_right_answers(copy: Path, row: str) -> None:
     unset = {"DATA_DIR", "RUNS_DIR", "MODEL_PATH", "BASE_MODEL", "TRACES", "JUDGE_URL"}
