@@ -73,8 +73,12 @@ def read(paths: Sequence[str], tokenizer: Any, most: int) -> Cases:
     task = classifier.task_of(tables[0], paths[0])
     chats = [chat for table in tables for chat in table["prompt"].to_pylist()]
     ids, cut = classifier.encoded(tokenizer, classifier.notes(task, chats), most)
-    golds = [gold for table in tables for gold in parquet.golds(table)]
-    return Cases(task, ids, classifier.labels(task, golds), cut)
+    labels = [
+        label
+        for table, path in zip(tables, paths, strict=True)
+        for label in classifier.labels(task, parquet.golds(table), path)
+    ]
+    return Cases(task, ids, labels, cut)
 
 
 def train(source: Source, config: "TrainingArguments") -> None:
@@ -109,6 +113,8 @@ def train(source: Source, config: "TrainingArguments") -> None:
 
     def load(whole: bool) -> Any:
         model = start.weights(source, config.bf16, classifier.KIND, whole, **more)
+        if source.note_tokens > (room := model.config.max_position_embeddings):
+            raise UserError(f"note_tokens {source.note_tokens} is more than the {room} that {source.model} takes")
         setattr(model.config, classifier.ABOUT, about)
         return model
 

@@ -40,11 +40,16 @@ def notes(task: Task, chats: Sequence[list[dict[str, str]]]) -> list[str]:
     return [chat[-1]["content"].removeprefix(before).removesuffix(after) for chat in chats]
 
 
-def labels(task: Task, golds: Sequence[str]) -> list[list[str]]:
+def labels(task: Task, golds: Sequence[str], path: str) -> list[list[str]]:
     """The labels of each gold: one, or the members of a set."""
-    level = task.levels[task.finest]
-    found = [level.gold(gold, Scope()) for gold in golds]
-    return [label.split(task.sets) if task.sets else [label] for label in found]
+    level, found = task.levels[task.finest], []
+    for gold in golds:
+        try:
+            label = level.gold(gold, Scope())
+        except (ValueError, AttributeError) as error:  # the second of a title that is none
+            raise UserError(f"{path} has the gold {gold!r}, which is none of {task.title}; prepare it again") from error
+        found.append(label.split(task.sets) if task.sets else [label])
+    return found
 
 
 def encoded(tokenizer: Any, texts: Sequence[str], most: int) -> tuple[pa.ChunkedArray, int]:

@@ -250,6 +250,7 @@ REFUSED = [
     (("--notes", "nowhere.parquet"), ("nowhere.parquet does not exist",)),
     (("--note_tokens", "0"), ("--note-tokens must be at least 1",)),
     (("--lora_rank", "-1"), ("lora_rank -1",)),
+    (("--note_tokens", "5000"), ("note_tokens 5000 is more than the ",)),
     (("--model", "nowhere"), ("nowhere does not exist",)),
     (("--learning_rat", "1"), ("--learning_rat",)),
 ]
@@ -276,6 +277,11 @@ def test_files_of_two_tasks_and_models_that_are_no_classifier_are_refused(
     done = run_command("eval.classify", *words, drg, "--model", model, "--batch", 0)
     assert_refused(done, "--batch must be at least 1")
     assert not (tmp_path / "out").exists()
+    rows = parquet.read(drg).to_pylist()
+    rows[0]["reward_model"]["ground_truth"] = "A COLD"
+    parquet.write(rows, tmp_path / "some.parquet")
+    words = (*TINY, "--model", world.model, "--output_dir", tmp_path / "c", "--notes", tmp_path / "some.parquet")
+    assert_refused(run_command("sft.classify", *words), "some.parquet has the gold 'A COLD', which is none of MS-DRG")
 
 
 def test_drg_llamas_configuration_has_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
