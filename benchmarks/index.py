@@ -18,7 +18,8 @@ def paper_numbers(paper: Paper) -> dict[str, str]:
     """What the paper prints, by row id."""
     rows = (row for table in paper.tables for row in table.rows)
     shown = paper.index.values()
-    return {f"{paper.folder}/{row.id}": " / ".join(f"{row.values[name]:.1f}" for name in shown) for row in rows}
+    printed = {row.id: [row.values[name] for name in shown if name in row.values] for row in rows}
+    return {f"{paper.folder}/{id}": " / ".join(f"{value:.1f}" for value in values) for id, values in printed.items()}
 
 
 def file_of(row: Row) -> str:

@@ -5,7 +5,8 @@
 
 Writes GENERATIONS/scores.json and GENERATIONS/per_sample.parquet (no text but the answers) and prints a table. With
 --risk, and always for sets, GENERATIONS/risk_coverage.json says how right the answers are that at least a share of the
-samples of a case gives; `python -m eval.predict --accuracy` reads it.
+samples of a case gives; `python -m eval.predict --accuracy` reads it. A folder of eval.classify has probabilities in
+the place of votes. --weights adds what wrong DRGs cost, by CMS's relative weights.
 
 scores.json:
     task         its key, and reward: the options that it is scored with (for drg its accuracy scheme)
@@ -19,7 +20,10 @@ scores.json:
                  icd_set: LEVEL/micro_…, LEVEL/precision, /recall, /f1 (macro, also as @gold), LEVEL/case_… (mean over
                  cases), LEVEL/ap where samples > 1; pass@k and maj@n of whole sets; codes, unknown
                  all: valid, format, truncated, reward, n_tokens, reasoning_words
+                 of a classifier also drg/top@5 and @10; its LEVEL/ap is over probabilities
     votes        icd_set: by level the micro averages at one share of votes and the curve over all shares
+    value        with --weights: {weights, answer, metrics {error, absolute_error, over_coding, under_coding, …: as
+                 above}, review {definition, curve [{reviewed, value, interval}]}} (eval.scoring.hospital)
     published    the same rows for the papers' own definitions, under the same names
     groups       drg: mdc and family, icd: chapter; by group: {cases, metrics {name: {value, interval}}}; a chapter also
                  has predicted, the number of answers in it per sample
@@ -47,7 +51,7 @@ import numpy as np
 from common.commands import UserError, parser, run
 from common.files import whole_file
 from common.record import command_line, commit
-from eval.scoring import sets, votes
+from eval.scoring import hospital, sets, votes
 from eval.scoring.intervals import LEVEL, Bootstrap, difference
 from eval.scoring.measure import TIES, Metric, groups, lengths, measure, measures, published
 from eval.scoring.samples import Samples, score_folder, write_samples
@@ -64,6 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--bootstrap", type=int, default=1000, help="draws of patients for the intervals (default 1000)")
     p.add_argument("--ties", choices=tuple(TIES), default="fractional", help="what a tied vote counts")
     p.add_argument("--labels", help="ICD: labels.json of data_prep.icd (default: beside the data)")
+    p.add_argument("--weights", metavar="FILE", help="DRG: CMS's Table 5 as text or CSV: adds the hospital value")
+    p.add_argument("--weights-year", type=int, default=2017, metavar="FY", help="its fiscal year (default 2017, v34)")
     p.add_argument("--extra-codes", help="ICD: file with more codes that exist (default: codes.txt beside the data)")
     args = p.parse_args(argv)
     if args.bootstrap < 1:
@@ -93,11 +99,13 @@ def main(argv: list[str] | None = None) -> None:
         },
     }
     risk = None
-    if samples.n > 1 and (args.risk or samples.task.sets):
+    if (samples.n > 1 or samples.chances) and (args.risk or samples.task.sets):
         dev = score_folder(Path(args.dev), **files) if args.dev else None
         risk = of_votes(samples, dev, scores, bootstrap)
     elif args.dev or args.risk:
         raise UserError("--risk needs several samples a case, and --dev sets of them, too; leave them out")
+    if args.weights:
+        scores["value"] = hospital.value(samples, args.weights, args.weights_year, bootstrap)
     if args.against:
         other = score_folder(Path(args.against), **files)
         scores["paired"] = compare(samples, found, other, measure(other, bootstrap, args.ties))
@@ -124,17 +132,16 @@ def of_votes(these: Samples, dev: Samples | None, scores: dict[str, Any], bootst
     if dev and (dev.task is not task or not task.sets):
         raise UserError(f"--dev chooses the share of votes of sets, and {these.folder} and {dev.folder} are not of one")
     if task.sets:
-        found = sets.voted(task, these.labelled, these.patients, bootstrap, dev and dev.labelled)
+        found = sets.voted(task, these.voting, these.patients, bootstrap, dev and dev.voting)
         scores["votes"] = {"chosen_on": str(dev.folder) if dev else None, **found}
         least = found[task.levels[task.finest].key]["share"]
-    names = np.array([*these.labelled.names[task.finest], None], dtype=object)  # metrics.INVALID is the last
-    golds, said = names[these.labelled.gold[:, task.finest]], names[these.labelled.said[:, :, task.finest]]
-    ballots = [votes.ballot(task, row, least) for row in said.tolist()]
-    value = np.array([votes.value(task, each, gold) for each, gold in zip(ballots, golds.tolist(), strict=True)])
+    ballots = these.ballots(least)
+    value = np.array([votes.value(task, each, gold) for each, gold in zip(ballots, these.golds(), strict=True)])
     sure = np.array([each.sure for each in ballots])
     table = votes.risk_coverage(sure, value, these.patients, bootstrap)
     what = "F1 of the set" if task.sets else "share of right answers"
-    definition = f"accuracy is the {what} of the cases whose answer has at least that share of {these.n} votes"
+    share = "probability" if these.chances else f"share of {these.n} votes"
+    definition = f"accuracy is the {what} of the cases whose answer has at least that {share}"
     return {"task": task.key, "samples": these.n, "least": least, "definition": definition, "table": table}
 
 
@@ -175,6 +182,9 @@ def table(scores: dict[str, Any]) -> str:
             row = paired["metrics"][name]
             line += _cell(row, name not in numbers, "+", 10) + ("" if row["p"] is None else f"{row['p']:8.2g}")
         lines.append(line.rstrip())
+    if value := scores.get("value"):
+        lines.append(f"hospital value, relative weights of FY {value['weights']['year']}")
+        lines += [f"{name:20}{_cell(cell, share, digits=3)}".rstrip() for name, cell, share in hospital.lines(value)]
     return "\n".join(lines)
 
 
@@ -184,8 +194,8 @@ def text(cell: dict[str, Any], sign: str = "", scale: float = 100, digits: int =
     return f"{scale * cell['value']:{sign}.{digits}f} [{low}, {high}]"
 
 
-def _cell(row: dict[str, Any], percent: bool, sign: str = "", width: int = 9) -> str:
-    value, _, interval = text(row, sign, *((100, 1) if percent else (1, 2))).partition(" ")
+def _cell(row: dict[str, Any], percent: bool, sign: str = "", width: int = 9, digits: int = 2) -> str:
+    value, _, interval = text(row, sign, *((100, 1) if percent else (1, digits))).partition(" ")
     return f"{value:>{width}}  {interval:16}"
 
 

@@ -8,7 +8,7 @@ Reading a task costs no torch, pandas or network.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -132,6 +132,8 @@ class Task:
     sources: tuple[str, ...] = ()  # of rows from elsewhere
     sets: str = ""  # what stands between the members of a label that is a set: they are measured one by one, too
     published: Published | None = None
+    weights: Callable[[str | Path, int, Collection[str]], Mapping[str, float]] | None = None  # of a file of relative
+    # weights and its fiscal year: the weight of each label, of these at least
     facts: Callable[[str, str | None, str | None], str] | None = None  # what the writer of a trace is told of a gold,
     # with the user's files of symptoms and guidelines
     prompts: Path | None = None  # folder of its prompt files where they do not stand in data_prep/prompts

@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
     | dict.fromkeys(("data_source", "ground_truth"), pa.string())
     | {"completions": pa.list_(pa.string()), "n_tokens": pa.list_(pa.int32()), "finish_reason": pa.list_(pa.string())}
 )
+CHANCES = pa.field("chances", pa.map_(pa.string(), pa.float32()))  # a classifier's: labels, the most probable first
 REMEDY = "delete that part and run `python -m eval.generate` again with the same settings"
 
 
@@ -70,12 +71,18 @@ def add(folder: Path, table: pa.Table, settings: dict[str, Any]) -> None:
     """Write one more part, whole and stamped with its settings."""
     last = max((int(path.stem.removeprefix("part-")) for path in paths(folder)), default=-1)
     path = folder / f"part-{last + 1:05d}.parquet"
-    stamped = table.select(SCHEMA.names).cast(SCHEMA).replace_schema_metadata(_stamp(settings))
+    schema = _schema(table)
+    stamped = table.select(schema.names).cast(schema).replace_schema_metadata(_stamp(settings))
     try:
         with whole_file(path) as made:
             pq.write_table(stamped, made, compression="zstd")
     except OSError as error:  # a full disk, most likely; pyarrow does not say which file
         raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+
+
+def _schema(table: pa.Table) -> pa.Schema:
+    """The columns, with the probabilities where they are there."""
+    return SCHEMA.append(CHANCES) if CHANCES.name in table.column_names else SCHEMA
 
 
 def read(folder: Path, settings: dict[str, Any], columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
@@ -84,9 +91,8 @@ def read(folder: Path, settings: dict[str, Any], columns: list[str] | None = Non
     for path in paths(folder):
         try:
             table = pq.read_table(path, columns=columns, partitioning=None)
-            table = table.cast(
-                pa.schema([SCHEMA.field(name) for name in columns or SCHEMA.names], table.schema.metadata)
-            )
+            fields = [SCHEMA.field(name) for name in columns] if columns else _schema(table)
+            table = table.cast(pa.schema(fields, table.schema.metadata))
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise UserError(f"{path} is damaged ({str(error).splitlines()[0]}); {REMEDY}") from error
         if table.schema.metadata != stamp:

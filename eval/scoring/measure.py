@@ -23,6 +23,7 @@ TIES = {"fractional": "a tie counts 1 / the number of tied answers", "first": "a
 *SHARED, TOKENS, REASONING = (Measure(**said) for said in beside(__file__))  # measure.yaml
 MACRO = "macro {}, the mean over labels {}"
 MICRO = "micro {}, sums over all completions, {}"
+RANKS = (5, 10)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def measure(samples: Samples, bootstrap: Bootstrap, ties: str) -> dict[str, Metr
                 text = f"{level.title}: {MICRO.format(*_words(name))}"
                 found[f"{level.key}/micro_{name}"] = Metric(estimate, text, macro[f"{level.key}/{name}"].labels)
     if samples.task.sets:
-        of_sets = sets.measure(samples.task, samples.labelled, samples.patients, bootstrap)
+        of_sets = sets.measure(samples.task, samples.labelled, samples.voting, samples.patients, bootstrap)
         found |= {name: Metric(*row) for name, *row in of_sets}
     return found | _of_completions(samples, bootstrap)
 
@@ -94,6 +95,17 @@ def _votes(samples: Samples, ties: str) -> Iterator[tuple[str, str, np.ndarray]]
             f"{level.title}: the most frequent valid answer of {n} is right; {TIES[ties]}; no valid answer is wrong",
             metrics.majority(said, gold, ties),
         )
+    if samples.chances and not samples.task.sets:
+        yield from _ranked(samples)
+
+
+def _ranked(samples: Samples) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Of a classifier, whether the gold is among the k most probable answers."""
+    level = samples.task.levels[samples.task.finest]
+    ranked = [(gold, list(chances)) for gold, chances in zip(samples.golds(), samples.chances or (), strict=True)]
+    for k in RANKS:
+        right = np.array([float(gold in labels[:k]) for gold, labels in ranked])
+        yield f"{level.key}/top@{k}", f"{level.title}: the gold is among the {k} most probable", right
 
 
 def _macro(level: Level, answers: Answers, patients: np.ndarray, bootstrap: Bootstrap) -> Iterator[tuple[str, Metric]]:

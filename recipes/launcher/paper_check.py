@@ -38,6 +38,11 @@ def read_settings(path: Path) -> Any:
     return OmegaConf.merge(load(path.with_name(base)), settings) if base else settings
 
 
+def is_classifier(settings: Any) -> bool:
+    """Whether a YAML of fine-tuning is for sft.classify, which alone reads `note_tokens`."""
+    return "note_tokens" in settings
+
+
 def check_settings(paper: Paper) -> Iterator[str]:
     """The YAML of fine-tuning, traces and evaluation have the paper's values; the names of what was compared."""
     for kind, files in paper.stated.items():

@@ -20,7 +20,7 @@ from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
 from recipes.launcher.laptop import DEMO
-from recipes.launcher.paper_check import read_settings
+from recipes.launcher.paper_check import is_classifier, read_settings
 
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
@@ -108,10 +108,11 @@ class _Chain:
         row, out, report = self.row, self.place / "eval" / self.row.name, self.place / "report" / self.row.name
         folder = trained.done.parent
         model = folder / "hf_model" if row.recipe else folder if row.sft else self.start
+        sampling = ("--config", f"recipes/{row.paper}/eval/{row.eval}.yaml", *SAMPLES.get(str(self.hardware), ()))
+        classify = bool(row.sft and not row.recipe and is_classifier(read_settings(self._sft_config)))
         words = (
-            *("python", "-m", "eval.generate", "--config", f"recipes/{row.paper}/eval/{row.eval}.yaml"),
-            *("--data", str(self.data / self.paper.task / "test.parquet"), "--model", str(model)),
-            *("--out", str(out), *SAMPLES.get(str(self.hardware), ())),
+            *("python", "-m", *(("eval.classify",) if classify else ("eval.generate", *sampling))),
+            *("--data", str(self.data / self.paper.task / "test.parquet"), "--model", str(model), "--out", str(out)),
         )
         yield Stage("generations for the test cases", words, out / "scores.json")
         yield Stage("scores", ("python", "-m", "eval.score", "--generations", str(out)), out / "scores.json")
@@ -150,16 +151,22 @@ class _Chain:
     def _sft_name(self) -> str:
         return f"{self.row.sft}{self.config.study.variant}"
 
+    @property
+    def _sft_config(self) -> Path:
+        """Its own, or for a size or a model without a file of its own the sample's."""
+        own = RECIPES / self.row.paper / "sft" / f"{self._sft_name}.yaml"
+        return own if own.is_file() else own.with_name(f"{self.row.sft}.yaml")
+
     def _sft(self) -> Iterator[Stage]:
         row, name = self.row, self._sft_name
         gpus = sft_gpus(self.options)
         launcher = ["accelerate", "launch", "--config_file", f"recipes/accelerate/fsdp2_x{gpus}.yaml"]
         chosen = ["--hardware", "cpu"] if self.cpu else []
-        config = RECIPES / row.paper / "sft" / f"{name}.yaml"
-        if not config.is_file():  # a size or a model without a file of its own
-            config = config.with_name(f"{row.sft}.yaml")
+        config = self._sft_config
+        settings = read_settings(config)
+        if config.stem != name:
             chosen += ["--name", name, "--model", str(row.start)]
-            if OmegaConf.to_container(read_settings(config)).get("sample") == "${name}":
+            if OmegaConf.to_container(settings).get("sample") == "${name}":
                 chosen += ["--sample", str(row.sft)]
         if self.cpu:
             chosen += ["--model", self.start]
@@ -170,7 +177,8 @@ class _Chain:
                 yield [*_Chain(teacher, teacher.options).model()][-1]
             words = ("python", "-m", "sft.traces", "--config", str(traces.relative_to(RECIPES.parent)))
             yield Stage("reasoning traces", words, Path(read_settings(traces).out) / "traces.parquet")
-        words = (*(["python"] if gpus == 1 else launcher), "-m", "sft.train", "--config")
+        command = "sft.classify" if is_classifier(settings) else "sft.train"
+        words = (*(["python"] if gpus == 1 else launcher), "-m", command, "--config")
         words += (str(config.relative_to(RECIPES.parent)), *chosen)
         yield Stage("supervised fine-tuning", words, self.place / "sft" / name / record.NAME)
 

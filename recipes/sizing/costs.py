@@ -10,7 +10,7 @@ from common.papers import Row, paper_rows, paper_tables, papers
 from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
-from recipes.launcher.paper_check import default_places, read_settings
+from recipes.launcher.paper_check import default_places, is_classifier, read_settings
 from recipes.launcher.stages import sft_gpus
 from recipes.sizing import grpo, seconds, sft
 from recipes.sizing.phases import OTHER, SPARE, Part, Phase, largest, phase
@@ -70,10 +70,13 @@ def _of_recipe(recipe: str, options: tuple[str, ...]) -> Cost:
 
 def sft_cost(row: Row) -> Cost:
     """Of the row's supervised fine-tuning."""
-    said = OmegaConf.to_container(read_settings(RECIPES / row.paper / "sft" / f"{row.sft}.yaml"), resolve=False)
+    settings = read_settings(RECIPES / row.paper / "sft" / f"{row.sft}.yaml")
+    said = OmegaConf.to_container(settings, resolve=False)
     assert isinstance(said, dict)
     gpus = sft_gpus(row.options)
     shape = _shape(row)
+    if is_classifier(said):  # its head is small beside the output layer that the model has here
+        said["max_length"], shape = said["note_tokens"], named(str(settings.model)) or shape
     cases = None if row.recipe else row.cases or _printed_cases(row)
     batch = said.get("per_device_train_batch_size", 8) * gpus * sft.accumulation(said, gpus)
     steps = int(cases * said["num_train_epochs"] // batch) if cases else None

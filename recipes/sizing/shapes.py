@@ -77,6 +77,7 @@ KNOWN = {  # as their config.json on the hub says
     "Qwen/Qwen2.5-14B": Shape(48, 5120, 13824, 40, 8, 152064, False),
     "Qwen/Qwen2.5-32B": Shape(64, 5120, 27648, 40, 8, 152064, False),
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
+    "huggyllama/llama-7b": Shape(32, 4096, 11008, 32, 32, 32000, False, biases=False),
     "UCSC-VLAA/MedReason-8B": LLAMA_8B,
     "FreedomIntelligence/HuatuoGPT-o1-7B": QWEN_7B,
     "HuggingFaceTB/SmolLM2-135M": Shape(30, 576, 1536, 9, 3, 49152, True, biases=False),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reward_fns.answers import Answer, with_prefill
-from reward_fns.drg import ms_drg, published
+from reward_fns.drg import ms_drg, published, weights
 from reward_fns.drg.cot_first import WORDS, is_answer_first
 from reward_fns.task import Check, Flags, Grouping, Level, Measure, Published, Scope, Score, Task
 
@@ -152,6 +152,7 @@ TASK = Task(
             ),
         ),
     },
+    weights=weights.read,
     published=Published(
         _published,
         (Level("drg", "DRG", lambda text, _: text.strip().upper() or None, lambda gold, _: gold.strip().upper()),),

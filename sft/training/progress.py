@@ -5,7 +5,10 @@ import time
 from typing import Any
 
 SECONDS = 5.0  # between two lines
-SHOWN = (("loss", "loss {:.4f}"), ("eval_loss", "held-out loss {:.4f}"), ("learning_rate", "rate {:.1e}"))
+SHOWN = (
+    ("loss", "loss {:.4f}"), ("eval_loss", "held-out loss {:.4f}"), ("eval_accuracy", "accuracy {:.3f}"),
+    ("eval_micro_f1", "micro F1 {:.3f}"), ("learning_rate", "rate {:.1e}"),
+)  # fmt: skip
 
 
 def take_over(trainer: Any) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,14 @@ def begin(source: Common, config: Any) -> Path:
     return out
 
 
-def train(trainer: Any, out: Path, source: Common, module: str, inputs: list[str | None]) -> dict[str, Any]:
-    """Train from the start or the last checkpoint; save the model and what made it. The metrics of the training."""
+def train(
+    trainer: Any, out: Path, source: Common, module: str, inputs: list[str | None],
+    last: Callable[[], None] = lambda: None, base: Callable[[], Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train from the start or the last checkpoint; save the model and what made it. The metrics of the training.
+
+    `last` is called before the model is saved; `base` loads in whole what adapters were trained on.
+    """
     from transformers.trainer_utils import get_last_checkpoint
 
     made = record.made(command_line(module, None))
@@ -49,11 +56,12 @@ def train(trainer: Any, out: Path, source: Common, module: str, inputs: list[str
     result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.exists() else None)
     if getattr(trainer, "is_fsdp_enabled", False):  # checkpoints stay in shards; the model in the end is one
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    last()
     trainer.save_model(str(out / ADAPTER if source.lora_rank else out))
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         if source.lora_rank:
-            _merge(source.model, out, trainer.processing_class)
+            _merge(base or (lambda: start.weights(source, True, whole=True)), out, trainer.processing_class)
         _finish(out, source, trainer, result.metrics, made, inputs)
     return result.metrics
 
@@ -64,12 +72,11 @@ def say(config: Any, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _merge(model: str, out: Path, tokenizer: Any) -> None:
+def _merge(load: Callable[[], Any], out: Path, tokenizer: Any) -> None:
     """The adapters added to the weights that they were trained on: vLLM and verl load the folder as any other."""
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(model, dtype="float32")  # half precision would round the adapters away
+    base = load()  # in float32: half precision would round the adapters away
     start.make_room(base, tokenizer)  # what new tokens mean is in the adapter
     PeftModel.from_pretrained(base, out / ADAPTER).merge_and_unload().save_pretrained(out)
     tokenizer.save_pretrained(out)

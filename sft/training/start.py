@@ -64,15 +64,15 @@ def share(source: Common, config: Any) -> None:
     config.gradient_accumulation_steps = steps
 
 
-def weights(source: Common, bf16: bool) -> Any:
+def weights(source: Common, bf16: bool, kind: str = "AutoModelForCausalLM", whole: bool = False, **config: Any) -> Any:
     """The model. Trained in whole it is held in float32, where small steps are not rounded away; bf16 then computes."""
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    frozen = bf16 and source.lora_rank > 0
+    frozen = bf16 and source.lora_rank > 0 and not whole
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            source.model, dtype=torch.bfloat16 if frozen else torch.float32, attn_implementation=attention()
+        return getattr(transformers, kind).from_pretrained(
+            source.model, dtype=torch.bfloat16 if frozen else torch.float32, attn_implementation=attention(), **config
         )
     except (OSError, ValueError) as error:
         raise UserError(f"the model folder {source.model} has no usable weights; {REMEDY}") from error

@@ -73,6 +73,16 @@ def test_the_traces_are_those_that_the_sft_configuration_reads(row: str, traces:
     assert written == ([f"recipes/{traces}.yaml"] if traces else [])
 
 
+@pytest.mark.parametrize(("row", "config"), [
+    ("text/drg_llama_7b", "drg_sapphire/sft/drg_llama"), ("smollm2/classifier", "codiesp/sft/classifier"),
+])  # fmt: skip
+def test_a_classifier_is_trained_and_asked_by_its_own_commands(row: str, config: str) -> None:
+    _, tuned, answers, *_ = stages(row_of(row))
+    assert f"-m sft.classify --config recipes/{config}.yaml" in tuned.command
+    assert answers.command.startswith("python -m eval.classify --data data/")
+    assert f"--model {tuned.done.parent} " in answers.command
+
+
 @pytest.mark.parametrize("row", paper_rows())
 def test_every_row_has_a_chain_that_ends_with_a_comparison(row: str) -> None:
     chain = stages(paper_rows()[row])
@@ -112,6 +122,18 @@ def test_a_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) ->
     assert "40.1" in (folder / "report/table1-strict/index.html").read_text()  # the paper's number beside ours
     again = run_process(*words, **environment)
     assert again.returncode == 0 and again.stdout.count("done before") == 6, again.stdout
+
+
+@pytest.mark.slow
+def test_a_classifiers_row_from_data_to_comparison_on_a_cpu(world: World, tmp_path: Path) -> None:
+    places = {"DATA_DIR": str(world.data), "RUNS_DIR": str(tmp_path), "MODEL_PATH": str(world.model)}
+    words = ("bash", "recipes/drg_sapphire/reproduce.sh", "text/drg_llama_7b", "hardware=cpu")
+    done = run_process(*words, **places)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "drg_sapphire"
+    metrics = json.loads((folder / "eval/text-drg_llama_7b/scores.json").read_text())["metrics"]
+    assert metrics["drg/pass@1"]["value"] <= metrics["drg/top@5"]["value"] <= metrics["drg/top@10"]["value"]
+    assert "53.9" in (folder / "report/text-drg_llama_7b/index.html").read_text()  # the paper's number beside ours
 
 
 @pytest.mark.slow

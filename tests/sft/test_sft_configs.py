@@ -8,13 +8,18 @@ import yaml
 
 from common.commands import UserError
 from recipes.launcher.compose import compose
-from sft import dpo, train
+from sft import classify, dpo, train
 from sft.tracing.settings import parse as traces
 from sft.training import settings, start
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 PRM = RECIPES / "clinical_prm/sft"  # tests/sft/test_prm.py reads these
-SFT = sorted(path for path in RECIPES.glob("*/sft/*.yaml") if path.stem[0] != "_" and path.parent != PRM)
+CLASSIFIERS = {"drg_llama", "classifier", "classifier_tiny"}  # tests/sft/test_classify.py reads these
+SFT = sorted(
+    path
+    for path in RECIPES.glob("*/sft/*.yaml")
+    if path.stem[0] != "_" and path.parent != PRM and path.stem not in CLASSIFIERS
+)
 TRACES = sorted(path for path in RECIPES.glob("*/traces/*.yaml") if path.stem[0] != "_")
 PAPER = {  # drg_sapphire B.3 and A.7, deepicd_r1 "Training": epochs, rate, cases a step on 4 GPUs
     "drg_sapphire": (3, 4e-5, 64),
@@ -82,6 +87,20 @@ def test_flags_sweep_a_configuration_without_a_file_and_grpo_starts_from_it() ->
     assert config.output_dir == "runs/drg_sapphire/sft/cold_lr_1e-5" and config.learning_rate == 1e-5
     assert source.cases == "outputs/demo/data/drg/sft/cold.parquet"
     assert compose("drg_sapphire/dense", ["study.sft=cold_lr_1e-5"]).study.start == config.output_dir
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/sft/*.yaml")), ids=ids)
+def test_a_configuration_of_a_classifier_is_read_by_its_command(path: Path) -> None:
+    from transformers import TrainingArguments
+
+    written = yaml.safe_load(path.read_text())
+    named = {path.stem, str(written.get("base")).removesuffix(".yaml")} & CLASSIFIERS
+    assert bool(named) == (path.stem in CLASSIFIERS)
+    if named:
+        flags = ["--config", str(path), *ON_CPU]
+        source, config = settings.parse(flags, classify.Source, TrainingArguments, train.__doc__)
+        assert source.note_tokens == 512 and config.output_dir.endswith(f"sft/{path.stem}") and source.dev
+        assert config.metric_for_best_model in ("loss", "micro_f1") and config.load_best_model_at_end
 
 
 def test_hardware_files_name_keys_that_sft_or_dpo_reads() -> None:

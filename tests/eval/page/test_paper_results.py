@@ -57,7 +57,8 @@ TABLE_4 = {
     "category/f1": "3.4 1.4 | 12.6 14.0 | 1.1 1.0",
     "code/f1": "0.2 0.1 | 3.5 3.9 | 0.1 0.1",
 }
-SECOND = {"table1": TABLE_1, "table2": TABLE_2, "table3": TABLE_3, "table4": TABLE_4}
+TEXT = {"drg/pass@1": "53.9"}  # DRG-LLaMA-7B, to which DRG-Sapphire compares itself
+SECOND = {"table1": TABLE_1, "table2": TABLE_2, "table3": TABLE_3, "table4": TABLE_4, "text": TEXT}
 
 
 @pytest.mark.parametrize("id", SECOND)
@@ -67,8 +68,14 @@ def test_every_number_of_a_table_stands_in_both_transcriptions(id):
     }
 
 
-def test_the_four_tables_have_468_numbers():
-    assert sum(len(row.values) for table in TABLES.values() for row in table.rows) == 18 * 9 + 21 * 9 + 11 * 9 + 6 * 3
+def test_the_four_tables_have_468_numbers_and_the_text_one():
+    numbers = sum(len(row.values) for table in TABLES.values() for row in table.rows)
+    assert numbers == 18 * 9 + 21 * 9 + 11 * 9 + 6 * 3 + 1
+
+
+def test_drg_llamas_own_number_stands_beside_the_one_that_drg_sapphire_prints():
+    (row,) = TABLES["text"].rows
+    assert row.values == {"drg/pass@1": 53.9} and row.name == "DRG-LLaMA-7B (52.0 at 512 tokens in its own abstract)"
 
 
 def test_every_share_of_table_2_has_its_own_rows():
