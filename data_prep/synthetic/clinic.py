@@ -10,7 +10,7 @@ import csv
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from common.commands import UserError
 from common.files import beside, whole_folder
@@ -67,9 +67,7 @@ def write(out: Path, count: int, seed: int) -> None:
 
 
 def _drawn(rng: random.Random) -> dict[str, str]:
-    words: dict[str, Any] = {name: rng.choice(choices) for name, choices in SAY["words"].items()}
-    answer, reports = rng.choice(SAY["answers"])
-    return words | {"answer": answer, "reports": reports}
+    return {name: rng.choice(choices) for name, choices in SAY["words"].items()}
 
 
 def _said(pair: list[str], words: dict[str, str]) -> str:
