@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_prep.clinical import graded, published
-from data_prep.clinical.rules import plain
+from data_prep.clinical.rules import SWAPS, plain
 from data_prep.synthetic.clinic import visits
 from reward_fns.clinical_note import tokens
 from reward_fns.clinical_note.notes import Note, Problem, Step, note_of, positions
@@ -126,6 +126,8 @@ def test_what_a_synthetic_note_says_was_said_in_the_same_words() -> None:
         for position in positions(visit.note):
             said = plain(position.text).removesuffix(".").lower()
             assert said in visit.dialogue or position.text in titles, (position, visit.dialogue)
+        words = set(visit.dialogue.split())
+        assert not [word for word in words & SWAPS.keys() if SWAPS[word] in words]  # of two sides, one is nowhere
 
 
 def test_the_same_seed_gives_the_same_clinic_and_every_set_others(clinic: Clinic, tmp_path: Path) -> None:
