@@ -8,9 +8,8 @@ import pytest
 
 from common.files import sha256
 from reward_fns.drg.ms_drg import DRGS
-from tests.support.browser import Opened
 from tests.support.eval_folders import BAD_FORMAT, CASES, folder, say, settings
-from tests.support.report_pages import STEP, notes, training
+from tests.support.report_pages import STEP, Opened, notes, training
 
 pytestmark = pytest.mark.slow
 

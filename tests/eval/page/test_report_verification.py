@@ -11,9 +11,8 @@ import pytest
 from data_prep.clinical import graded
 from eval.page.verifications import figures, graded_notes, read_verification
 from tests.conftest import assert_refused, run_command
-from tests.support.browser import Opened
 from tests.support.clinical.clinic import Clinic
-from tests.support.report_pages import Page
+from tests.support.report_pages import Opened, Page
 
 HOSTILE = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
 
