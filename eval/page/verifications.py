@@ -24,7 +24,7 @@ from eval.page.cases import SEED, data_file
 from eval.page.figure import Figure
 from eval.verification.store import KIND
 from reward_fns.clinical_note.alterations import CAUSES
-from reward_fns.clinical_note.notes import END, KINDS, NOTE_COMPLETE, PROBLEM, PROBLEM_COMPLETE, RIGHT, STEP
+from reward_fns.clinical_note.notes import END, NOTE_COMPLETE, PROBLEM, PROBLEM_COMPLETE, RIGHT, STEP
 
 SHOWN = ("case", "candidate", "best", "kinds", "labels", "causes", "right")  # of per_case.parquet
 CALLED = {PROBLEM_COMPLETE: "complete", NOTE_COMPLETE: "all problems", END: "the whole note"}
@@ -65,10 +65,10 @@ def figures(some: Sequence[Verification]) -> list[Figure]:
     """What was said of the positions of every kind of error, and of the right ones, by every run with labels."""
     found = []
     for number, one in enumerate(some, 1):
-        wrong = {cause: 1 - one.recall[cause]["value"] for cause in CAUSES if cause in one.recall}
-        right = {f"{kind} {RIGHT}": one.recall.get(f"{kind} {RIGHT}") for kind in KINDS}
-        said = wrong | {name: cell["value"] for name, cell in right.items() if cell}  # the share called right
-        if said:
+        said = {cause: 1 - one.recall[cause]["value"] for cause in CAUSES[:-1] if cause in one.recall}
+        right = [f"{kind} {RIGHT}" for kind in (PROBLEM, STEP, PROBLEM_COMPLETE)]
+        said |= {name: one.recall[name]["value"] for name in right if name in one.recall}
+        if said:  # the share of each that was called right
             names = [f"{name} ({one.recall[name]['n']:,})" for name in said]
             panel = {one.name: [[share, 1 - share] for share in said.values()]}
             task = partial(draw.confusion, names=names, said=["right", "wrong"], panels=panel)

@@ -74,8 +74,9 @@ class Page(HTMLParser):
             self.rows[-1][-1] += " ".join(data.split()) + " "
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Chromium; while it is open no command that uses asyncio runs in the test's process."""
     path = chromium()
     if path is None:
         pytest.skip("no Chromium here and none could be installed; run `make browser` or set CHROMIUM to its path")
