@@ -103,7 +103,7 @@ def _printed(name: str) -> dict[str, Any]:
 
 
 def _write_cases(path: Path, cases: list[list[int]], rows: Any, shares: Any, found: dict[str, Any]) -> None:
-    """A row a candidate: its scores, and its position that is least likely right."""
+    """A row a candidate: its scores, p(+) and labels of its positions, and which of them is least likely right."""
     columns = []
     for number, group in enumerate(cases):
         for at in group:
@@ -112,6 +112,8 @@ def _write_cases(path: Path, cases: list[list[int]], rows: Any, shares: Any, fou
                 {"case": row["case"], "candidate": row["candidate"], "best": row["best"], "lowest": lowest}
                 | {name: value for name, value in measure.scores(row, shares[at]).items() if name in found}
                 | {f"found by {name}": float(hits[number]) for name, hits in found.items()}
+                | {f"{name}s": [getattr(one, name) for one in row["positions"]] for name in ("kind", "label")}
+                | {"causes": row["causes"], "right": shares[at]}
             )
     with whole_file(path) as made:
         pq.write_table(pa.Table.from_pylist(columns), made)

@@ -2,10 +2,10 @@
 
     python -m eval.report --runs before=runs/before after=runs/after runs/grpo --out report
 
-A run is a folder that eval.score has scored or a training run folder (metrics.jsonl), each with an optional NAME=. An
-evaluation stands beside the row of the papers that its model's recipe trains, or that NAME says (table2/90/best).
-Writes OUT/index.html, which opens from disk without a network, with --figures also OUT/figures/*.png and *.pdf, and
-prints the main tables. Notes and completions are in the page only with --embed-notes.
+A run is a folder that eval.score or eval.prm has scored or a training run folder (metrics.jsonl), each with an optional
+NAME=. An evaluation stands beside the row of the papers that its model's recipe trains, or that NAME says
+(table2/90/best). Writes OUT/index.html, which opens from disk without a network, with --figures also OUT/figures/*.png
+and *.pdf, and prints the main tables. Notes and completions are in the page only with --embed-notes.
 """
 
 import sys
@@ -17,10 +17,13 @@ from pathlib import Path
 from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from common.record import command_line
+from eval.page import verifications as of_notes
 from eval.page import views
 from eval.page.cases import pack
 from eval.page.curves import CURVES, Training, number, read_training, thinned
 from eval.page.runs import Evaluation, Scored, by_task, paired, read_evaluation
+from eval.page.verifications import Verification
+from eval.prm import table
 from eval.score import text
 from eval.scoring.samples import named
 
@@ -48,17 +51,21 @@ def main(argv: list[str] | None = None) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a folder")
     data = existing(args.data, "the data", "check --data") if args.data else None
-    evaluations, trainings = _read(args.runs)
-    if args.embed_notes and not (evaluations and args.cases):
+    evaluations, trainings, verifications = _read(args.runs)
+    if args.embed_notes and not ((evaluations or verifications) and args.cases):
         raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
     cases = pack(evaluations, args.cases, args.embed_notes, data) if args.cases else []
-    print(tables(evaluations, differences, trainings))
+    notes = [of_notes.graded_notes(each, args.cases, args.embed_notes, data) for each in verifications if args.cases]
+    verified = [f"{each.name}: {table(each.scores)}" for each in verifications]
+    print("\n".join(filter(None, [tables(evaluations, differences, trainings), *verified])))
     from eval.page.render import render
 
-    figures, described = views.figures(evaluations, trainings), views.described(data)
+    figures = views.figures(evaluations, trainings) | {"verification": of_notes.figures(verifications)}
+    described = views.described(data if evaluations or trainings else None)  # of notes, --data says where they are
     shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
     shown |= {"trainings": trainings, "figures": figures, "files": args.figures}
+    shown |= {"verifications": verifications, "notes": notes}
     page = render(evaluations, differences, cases, **shown)
     if args.figures:
         for figure in (*chain(*figures.values()), *(labels for *_, labels in described)):
@@ -68,21 +75,24 @@ def main(argv: list[str] | None = None) -> None:
         made.write_text(page, encoding="utf-8")
     print(f"\n{path}")
     if args.embed_notes:
-        print(WARNING.format(path, sum(len(group.data["cases"]) for group in cases)), file=sys.stderr)
+        count = sum(len(one["cases"]) for one in (*(group.data for group in cases), *notes))
+        print(WARNING.format(path, count), file=sys.stderr)
 
 
-def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training]]:
-    """The evaluations and the training runs, in their order, under names that differ."""
+def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training], list[Verification]]:
+    """The evaluations, the training runs and the verifications, in their order, under names that differ."""
     folders = [named(argument) for argument in arguments]
     times = Counter(name for name, _ in folders)
-    evaluations, trainings = [], []
+    evaluations, trainings, verifications = [], [], []
     for name, folder in folders:
         name = name if times[name] == 1 else str(folder)
         if (folder / "metrics.jsonl").is_file() and not (folder / "scores.json").exists():
             trainings.append(read_training(name, folder))
+        elif of_notes.is_verification(folder):
+            verifications.append(of_notes.read_verification(name, folder))
         else:
             evaluations.append(read_evaluation(name, folder))
-    return evaluations, trainings
+    return evaluations, trainings, verifications
 
 
 def tables(evaluations: Sequence[Evaluation], differences: Sequence[Scored], trainings: Sequence[Training]) -> str:

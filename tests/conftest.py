@@ -14,7 +14,7 @@ import pytest
 from tests.support.commands import ROOT, assert_refused, run_command, run_process
 from tests.support.network.listening import Heard, listening
 
-pytest_plugins = ["tests.support.session", "tests.support.clinical.clinic"]
+pytest_plugins = ["tests.support.session", "tests.support.clinical.clinic", "tests.support.report_pages"]
 __all__ = ["ROOT", "World", "assert_refused", "run_command", "run_process"]
 
 

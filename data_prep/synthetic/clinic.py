@@ -10,7 +10,7 @@ import csv
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from common.commands import UserError
 from common.files import beside, whole_folder
@@ -35,17 +35,16 @@ def visits(count: int, seed: int) -> Iterator[Visit]:
     for number in range(count):
         rng = random.Random(f"{seed}/clinic/{number}")
         chosen = rng.sample(SAY["problems"], rng.choice((1, 1, 2)))
-        talk, note = [_said(rng.choice(SAY["openings"]), {})], []
+        words = {name: rng.choice(choices) for name, choices in SAY["words"].items()}
+        talk, note = [_said(rng.choice(SAY["openings"]), words)], []
         for no, problem in enumerate(chosen, 1):
-            words = _drawn(rng)
             talk += [_said(pair, words) for pair in problem["talk"]]
             if rng.random() < 0.5:
-                talk.append(_said(rng.choice(SAY["chat"]), _drawn(rng)))
+                talk.append(_said(rng.choice(SAY["chat"]), words))
             texts = [text.format(**words) for part in ("assessment", "plan") for text in problem[part]]
             texts[0] = f"{ASSESSMENT} {texts[0]}"
             texts[len(problem["assessment"])] = f"{PLAN} {texts[len(problem['assessment'])]}"
             note.append(_problem(no, problem["title"].format(**words), texts))
-        words = _drawn(rng)
         talk.append(_said(SAY["closing"], words))
         last = SAY["follow up"]
         note.append(_problem(len(note) + 1, last["title"], [text.format(**words) for text in last["steps"]]))
@@ -66,14 +65,8 @@ def write(out: Path, count: int, seed: int) -> None:
                 rows.writerows((visit.number, visit.dialogue, written.write(visit.note)) for visit in made[begin:end])
 
 
-def _drawn(rng: random.Random) -> dict[str, str]:
-    words: dict[str, Any] = {name: rng.choice(choices) for name, choices in SAY["words"].items()}
-    answer, reports = rng.choice(SAY["answers"])
-    return words | {"answer": answer, "reports": reports}
-
-
 def _said(pair: list[str], words: dict[str, str]) -> str:
-    doctor, patient = (line.format(**words) if words else line for line in pair)
+    doctor, patient = (line.format(**words) for line in pair)
     return f"[doctor] {doctor}\n[patient] {patient}"
 
 

@@ -11,7 +11,7 @@ import base64
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,23 @@ class Group:
 
 def notes_of(evaluation: Evaluation, data: Path | None) -> dict[int, str]:
     """What the model was shown, by the index of the case; `data` is the file or a folder that holds it."""
-    wanted = evaluation.run["settings"]["data"]
+    path = data_file(evaluation.folder, evaluation.run["settings"]["data"], data)
+    table = pq.read_table(path, columns=["prompt", "extra_info"], partitioning=None)
+    prompts = zip(parquet.infos(table, "index"), table["prompt"].to_pylist(), strict=True)
+    return {index: prompt[-1]["content"] for index, prompt in prompts}
+
+
+def data_file(folder: Path, wanted: Mapping[str, str], data: Path | None) -> Path:
+    """The very file that the run of a folder read: `data` is it or a folder that holds it, else it is where it was."""
     place = data or Path(wanted["name"])
     files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place] if place.exists() else []
     path = next((path for path in files if sha256(path) == wanted["sha256"]), None)
     if path is None:
         raise UserError(
-            f"the notes of {evaluation.folder} are in {wanted['name']} (SHA-256 {wanted['sha256'][:12]}), which is "
+            f"the notes of {folder} are in {wanted['name']} (SHA-256 {wanted['sha256'][:12]}), which is "
             f"not at {place}; give that file or its folder as --data"
         )
-    table = pq.read_table(path, columns=["prompt", "extra_info"], partitioning=None)
-    prompts = zip(parquet.infos(table, "index"), table["prompt"].to_pylist(), strict=True)
-    return {index: prompt[-1]["content"] for index, prompt in prompts}
+    return path
 
 
 def pack(evaluations: Sequence[Evaluation], most: int, texts: bool = False, data: Path | None = None) -> list[Group]:

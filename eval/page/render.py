@@ -2,8 +2,8 @@
 
     page = render(evaluations, differences, groups, trainings=trainings, figures=figures, data=data, …)
 
-What it says is in static/report.html, which asks the evaluations and the functions given here. Text reaches the page
-escaped (Jinja) or as JSON that the case browser puts into text nodes.
+What it says is in static/*.html, which ask the evaluations and the functions given here. Text reaches the page
+escaped (Jinja) or as JSON that static/*.js put into text nodes.
 """
 
 import base64
@@ -20,6 +20,7 @@ from eval.page.cases import Group
 from eval.page.curves import CURVES, Training, number, thinned
 from eval.page.figure import DARK, LIGHT
 from eval.page.runs import Evaluation, Scored, by_task
+from eval.page.verifications import Verification
 from eval.score import text
 from reward_fns.task import TASKS
 
@@ -34,19 +35,23 @@ ASKED = (
 def render(
     evaluations: Sequence[Evaluation], differences: Sequence[Scored], cases: Sequence[Group], **shown: Any
 ) -> str:
-    """The whole page; `shown` are trainings, figures, data, command, whether notes are embedded and files beside."""
-    from jinja2 import Environment, StrictUndefined
+    """The whole page; `shown` are trainings, verifications and their notes, figures, data, command, whether notes are
+    embedded and files beside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    script = (HERE / "report.js").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in ("report.js", "notes.js"))
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FileSystemLoader(HERE)
+    )
     environment.globals |= {each.__name__: each for each in (*ASKED, about)}
-    return environment.from_string((HERE / "report.html").read_text(encoding="utf-8")).render(
+    return environment.get_template("report.html").render(
         tasks=[(TASKS[key], runs) for key, runs in by_task(evaluations).items()],
         evaluations=evaluations,
         differences=by_task(differences),
         cases=cases,
         case_data=Markup(_json([group.data for group in cases])),
+        note_data=Markup(_json(shown["notes"])),
         light=LIGHT,
         dark=DARK,
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
@@ -59,13 +64,14 @@ def render(
     )
 
 
-def about(each: Evaluation | Training) -> list[tuple[str, str]]:
+def about(each: Evaluation | Training | Verification) -> list[tuple[str, str]]:
     """What made a run, as far as its run.json says so."""
     run = each.run
     settings = run.get("settings", {})
     found: dict[str, Any] = {"folder": each.folder, "recipe": run.get("recipe"), "command": run.get("command")}
-    if settings:
+    if "sampling" in settings:
         found["sampling"] = settings["sampling"] | {key: settings[key] for key in ("seed", "prefill", "dtype")}
+    if settings:
         found["model"] = f"{settings['model']['name']} ({settings['model']['fingerprint'][:12]})"
         found["data"] = f"{settings['data']['name']} ({settings['data']['sha256'][:12]})"
     found |= {key: run.get(key) for key in ("overrides", "commit", "hardware", "versions", "started", "ended")}

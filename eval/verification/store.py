@@ -19,6 +19,7 @@ from eval.verification.grading import ENGINES
 from reward_fns.clinical_note.tokens import encode, trained
 
 PART = 64  # notes
+KIND = "verification"  # in run.json
 SCHEMA = pa.schema([("case", pa.string()), ("candidate", pa.int64()), ("right", pa.list_(pa.float64()))])
 
 
@@ -40,7 +41,7 @@ def fill(
         blocks = [(out / f"part-{at // PART:05d}.parquet", rows[at : at + PART]) for at in range(0, len(rows), PART)]
         missing = [(file, block) for file, block in blocks if not file.exists()]
         if missing:
-            record.write(out, **record.made(command), kind="verification", settings=settings, finished=False)
+            record.write(out, **record.made(command), kind=KIND, settings=settings, finished=False)
             _grade(missing, engine, model, dtype)
             record.write(out, finished=True, ended=record.now())
     return [shares for file, block in blocks for shares in _read(file, block)]
@@ -49,7 +50,7 @@ def fill(
 def made_with(out: Path) -> dict[str, Any]:
     """The settings of a finished verification."""
     run = record.read(out)
-    if run.get("kind") != "verification" or not run.get("finished"):
+    if run.get("kind") != KIND or not run.get("finished"):
         raise UserError(f"{out} holds no finished verification; run `python -m eval.prm --out {out}` first")
     return run["settings"]
 

@@ -1,16 +1,16 @@
 // The case browser: all text reaches the page through textContent, so that nothing in a note can become markup.
 "use strict";
+const make = (tag, properties = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+};
 (() => {
   const PAGE = 50;
   const section = document.getElementById("cases");
   if (!section) return;
   const groups = JSON.parse(document.getElementById("case-data").textContent);
   const at = (name) => section.querySelector(`[data-at="${name}"]`);
-  const make = (tag, properties = {}, ...children) => {
-    const node = Object.assign(document.createElement(tag), properties);
-    node.append(...children);
-    return node;
-  };
   const percentless = (number) => number.toLocaleString("en");
   const WORDS = { 0: ["✗", "wrong"], 1: ["≈", "tied"], 2: ["✓", "right"] };
   const FILTERS = {

@@ -78,6 +78,20 @@ def test_what_is_made_up_stands_nowhere_in_the_case(made: tuple[list[Graded], Co
             assert a.after not in texts[one.case]
 
 
+def test_a_changed_fact_of_the_clinic_shows_beside_the_conversation_alone(
+    made: tuple[list[Graded], Counter[str]], golds: list[Graded]
+) -> None:
+    """What a fact is changed to is said of other cases, about as often as what it was."""
+    before, after = Counter[str](), Counter[str]()
+    for a in (a for one in made[0] for a in one.altered if a.kind == "factual"):
+        (pair,) = ((x, y) for x, y in zip(a.before.split(), a.after.split(), strict=True) if x != y)
+        before.update([pair[0].strip(".")])
+        after.update([pair[1].strip(".")])
+    assert before.keys() == after.keys() and len(before) > 20
+    for word, count in before.items():
+        assert abs(count - after[word]) < 4 * (count + after[word]) ** 0.5, (word, count, after[word])
+
+
 def test_the_same_seed_makes_the_same_notes(golds: list[Graded]) -> None:
     first, again, other = (injected(golds[:40], Rules(golds), 2, seed)[0] for seed in (5, 5, 6))
     assert first == again != other

@@ -1,17 +1,15 @@
 """The report in a real browser: opened from disk without a network, in headless Chromium."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.browser import chromium
 from common.files import sha256
 from reward_fns.drg.ms_drg import DRGS
 from tests.support.eval_folders import BAD_FORMAT, CASES, folder, say, settings
-from tests.support.report_pages import STEP, notes, training
+from tests.support.report_pages import STEP, Opened, notes, training
 
 pytestmark = pytest.mark.slow
 
@@ -22,48 +20,6 @@ HOSTILE = (
     "${window.broken = 3}\u2028\u2029\u202eright to left\u202c \U0001f9ec \ufeff \x0b &lt;b&gt; \\u003c/script> '\"`"
 )
 WORDS = ("sepsis", "fever", "chest", "pain", "renal", "stable", "discharged", "home", "edema", "cough")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium here and none could be installed; run `make browser` or set CHROMIUM to its path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path)
-        yield launched
-        launched.close()
-
-
-class Opened:
-    """A page opened from disk, what it said on the console, and what it tried to fetch."""
-
-    def __init__(self, browser: Any, path: Path, width: int = 1280) -> None:
-        self.page = browser.new_context(viewport={"width": width, "height": 900}, offline=True).new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.locator("#cases[data-searchable=yes]").wait_for()
-
-    def at(self, name: str) -> Any:
-        return self.page.locator(f"[data-at={name}]")
-
-    def chip(self, name: str) -> Any:
-        return self.page.locator(f"[data-filter={name}]")
-
-    def found(self) -> int:
-        return int(self.at("status").inner_text().split()[0].replace(",", ""))
-
-    def search(self, words: str) -> int:
-        self.page.evaluate("document.getElementById('cases').dataset.filterMs = 'waiting'")
-        self.at("search").fill(words)
-        self.page.locator("#cases:not([data-filter-ms=waiting])").wait_for()
-        return self.found()
 
 
 def evaluated(command: Any, out: Path, data: Path, cases: list) -> Path:

@@ -33,6 +33,7 @@ def test_the_synthetic_clinic_works_as_typed_and_the_tiny_model_finds_the_right_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     assert "test: 100 cases, 800 notes" in done.stdout
+    assert (tmp_path / "outputs/clinic/report/index.html").is_file()
     print(done.stdout)
     scores = json.loads((tmp_path / "outputs/clinic/eval/scores.json").read_text())
     for name in ("sum", "mean", "min"):
