@@ -48,7 +48,7 @@ def paper_views(evaluations: Evaluations) -> list[tuple[Table, dict[str, dict[st
         for name in table.columns:
             level, _, short = name.partition("/")
             panels.setdefault(titles[level], {})[name] = metric_title(short)
-        if all(len(names) == 1 for names in panels.values()):
+        if len(panels) > 1 and all(len(names) == 1 for names in panels.values()):
             panels = {"macro F1": {next(iter(names)): title for title, names in panels.items()}}
         rows = []
         for row in table.rows:

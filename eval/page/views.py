@@ -20,6 +20,7 @@ from eval.page.curves import CURVES, Training, smoothed
 from eval.page.figure import Figure
 from eval.page.runs import Evaluation, by_task, metric_title
 from eval.page.studies import ratios, scaling
+from eval.page.value import figures as review
 from eval.scoring.measure import measures, natural
 from eval.scoring.metrics import INVALID
 from reward_fns.task import TASKS, Task
@@ -56,6 +57,7 @@ def figures(evaluations: Sequence[Evaluation], trainings: Sequence[Training]) ->
     for task, some in tasks.items():
         found |= {f"accuracy-{task}": [_accuracy(task, some)], f"classes-{task}": [_support(task, some)]}
         found[f"confusion-{task}"] = list(_confusions(task, some))
+    found["value"] = review(evaluations)
     return found
 
 
