@@ -94,7 +94,7 @@ def sampled(clinic: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for row in rows:
         gold = row["reward_model"]["ground_truth"]
         cases.append(
-            (row["extra_info"]["subject_id"], gold, [gold, write(strict(gold)[:1]), "hello", gold.replace("e", "a")])
+            (row["extra_info"]["subject_id"], gold, [gold, write(strict(gold)[:1]), "", gold.replace("e", "a")])
         )
     made_with = eval_folders.settings(data={"name": str(data), "sha256": sha256(data), "limit": None})
     out = tmp_path_factory.mktemp("sampled") / "notes"
