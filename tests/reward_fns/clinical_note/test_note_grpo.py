@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -130,3 +131,14 @@ def test_gdpo_can_weigh_the_components_of_the_recipe() -> None:
     check_recipe(RECIPE, compose(RECIPE, words))
     with pytest.raises(UserError, match="gdpo_reward_keys names 'nota'"):
         check_recipe(RECIPE, compose(RECIPE, [*words, "study.components=[format,nota]"]))
+
+
+def test_on_a_laptop_the_run_starts_from_the_clinic_that_its_page_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA_DIR", "MODEL_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    places = compose(RECIPE, ["hardware=cpu"]).places
+    assert (places.data, places.model) == ("outputs/clinic/data", "outputs/clinic/writer")
+    assert compose("drg_sapphire/strict", ["hardware=cpu"]).places.data == "outputs/demo/data"
+    page = (ROOT / "recipes/clinical_prm/README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^made \S+ (.+)$", (ROOT / "recipes" / places.maker).read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) == 5 and all(f"python -m {line.replace('$out', places.home)}\n" in page for line in lines)
