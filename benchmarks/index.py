@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from common.commands import parser, run
 from common.files import whole_file
 from common.papers import RECIPES, Paper, Row, papers
+from recipes.launcher.compose import OWN, recipes
 from recipes.sizing.costs import cost
 
 README = RECIPES / "README.md"
@@ -53,6 +54,20 @@ def lines() -> Iterator[str]:
             command = f"`bash recipes/{paper.folder}/reproduce.sh {short}`"
             yield f"| {short} | `{file_of(row)}` | {command} | {predicted_of(row)} | {number} | not run |"
         yield ""
+    yield from beyond({row.recipe for paper in papers().values() for row in paper.rows.values()})
+
+
+def beyond(rows: set[str | None]) -> Iterator[str]:
+    """The table of recipes that are no paper's row, and not the user's."""
+    yield "### Beyond the papers\n"
+    yield "| file | command | GPUs | GB a GPU | s a step | GPU hours | ours |"
+    yield "|---|---|---|---|---|---|---|"
+    for recipe in recipes():
+        if recipe not in rows and not recipe.startswith(f"{OWN}/"):
+            row = Row(recipe, recipe.partition("/")[0], recipe)
+            command = f"[`bash recipes/launch.sh {recipe}`]({row.paper}/README.md)"
+            yield f"| `{file_of(row)}` | {command} | {predicted_of(row)} | not run |"
+    yield ""
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -159,6 +159,10 @@ def _reward(config: DictConfig, outcomes: pa.Table) -> Iterator[Proof]:
             hit = int((part["cot_first"] * (part["format"] == 0)).sum())
             right = hit > 0 and bool(np.allclose(score, part["score"]))
             yield Proof(f"penalty {penalty:g}", f"{hit} of {len(score)} completions", right)
+    if "note" in part:
+        right = np.allclose(part["format"] + options.get("note_weight", 1.0) * part["note"], part["score"], atol=1e-5)
+        graded = int((part["end"] > 0).sum())
+        yield Proof("process reward model", f"{graded} of {len(part['note'])} notes graded", bool(right and graded))
     if "outcome" in part:
         weights = {name: options.get(f"{name}_weight", 1.0) for name in ("format", "outcome")}
         score = sum(weights[name] * part[name] for name in weights) + part["judge"]

@@ -5,8 +5,8 @@
 
 Data and models are those of hardware=cpu, which recipes/demo.sh makes where they are missing (or DATA_DIR, MODEL_PATH).
 A recipe that passed with the same composed configuration and the same code is skipped, whatever else was committed, and
-recipes whose composed configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM
-(recipes/judge.sh).
+recipes whose composed configurations are equal run once. Recipes with a judge get one: the tiny model behind vLLM, or
+the tiny process reward model (recipes/judge.sh).
 """
 
 import hashlib
@@ -83,7 +83,9 @@ def smoke(job: str, runs: Path) -> dict[str, Any]:
     words = ["bash", str(RECIPES / "launch.sh"), recipe, *overrides, f"name={name}", "fresh=1"]
     environment = {**os.environ, "RUNS_DIR": str(runs.resolve()), "PYTHON": sys.executable}
     if asks_judge(config) and "JUDGE_URL" not in os.environ:
-        words = ["bash", str(RECIPES / "judge.sh"), config.places.model, "--", *words]
+        home = config.places.get("home")  # of a recipe that trains on a process reward model
+        judge = ["--prm", f"{home}/prm"] if home else [config.places.model]
+        words = ["bash", str(RECIPES / "judge.sh"), *judge, "--", *words]
     log = runs / f"{recipe.replace('/', '-')}-{name}.log"
     with open(log, "w") as file:
         done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT)
@@ -102,10 +104,11 @@ def prepare(chosen: list[str]) -> None:
     """What the recipes start from on a laptop, where the user names nothing else."""
     if "DATA_DIR" in os.environ and "MODEL_PATH" in os.environ:
         return
-    for name in sorted({compose(job.split()[0], ["hardware=cpu"]).places.laptop for job in chosen}):
-        if subprocess.run(["bash", str(RECIPES / "demo.sh")], env={**os.environ, "UNTIL": name}).returncode:
+    places = (compose(job.split()[0], ["hardware=cpu"]).places for job in chosen)
+    for name, maker in sorted({(each.laptop, each.get("maker", "demo.sh")) for each in places}):
+        if subprocess.run(["bash", str(RECIPES / maker)], env={**os.environ, "UNTIL": name}).returncode:
             raise UserError(
-                f"UNTIL={name} bash recipes/demo.sh failed, which makes what the recipes start from; see above"
+                f"UNTIL={name} bash recipes/{maker} failed, which makes what the recipes start from; see above"
             )
 
 

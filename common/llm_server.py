@@ -32,6 +32,7 @@ from common.commands import UserError
 if TYPE_CHECKING:
     import openai
 
+CHAT = "/chat/completions"
 PASSING = (408, 409, 425, 429)  # of the rejections, those that waiting mends
 HINTS = {400: "a prompt longer than the server's context?", 401: "the key?", 403: "the key?", 404: "the model's name?"}
 LONGEST_PAUSE, LONGEST_ORDERED = 8.0, 60.0  # seconds: of ours, and of those that a server may ask for
@@ -110,16 +111,16 @@ class Client:
         self._openai: openai.AsyncOpenAI | None = None
         self._asking: dict[str, asyncio.Task[Answer]] = {}
 
-    async def ask(self, body: Mapping[str, Any] | None, read: Callable[[bytes], Any]) -> Answer:
+    async def ask(self, body: Mapping[str, Any] | None, read: Callable[[bytes], Any], to: str = CHAT) -> Answer:
         """What `read` makes of the answer: known already, being asked for already, or from the server."""
-        key = hashlib.sha256(json.dumps([self.server.base_url, body]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([self.server.base_url, to, body]).encode()).hexdigest()
         known = CACHE.get(key) if self.server.cache_size else None
         if known is not None:
             return Answer(known)
         task = self._asking.get(key)
         if task is not None:  # whoever asked first counts the retries
             return (await asyncio.shield(task))._replace(retries=0)
-        task = self._asking[key] = asyncio.create_task(self._ask(body, read))
+        task = self._asking[key] = asyncio.create_task(self._ask(body, read, to))
         task.add_done_callback(lambda _: self._asking.pop(key, None))
         answer = await asyncio.shield(task)
         if answer.fault is None and self.server.cache_size:
@@ -129,14 +130,14 @@ class Client:
                     CACHE.popitem(last=False)
         return answer
 
-    async def _ask(self, body: Mapping[str, Any] | None, read: Callable[[bytes], Any]) -> Answer:
+    async def _ask(self, body: Mapping[str, Any] | None, read: Callable[[bytes], Any], to: str) -> Answer:
         began, failed_at, retries, fault = time.monotonic(), 0.0, 0, None
         while True:
             try:
                 async with self._slots:
                     if fault and self._silent(now := time.monotonic()):
                         return Answer(None, retries - 1, now - failed_at, fault)  # not sent again
-                    value = read(await self.send(body))
+                    value = read(await self.send(body, to))
                 self._answered()
                 return Answer(value, retries, time.monotonic() - failed_at if fault else 0.0)
             except Fault as met:
@@ -153,7 +154,7 @@ class Client:
             retries += 1
             await asyncio.sleep(min(max(pause, fault.pause), left))
 
-    async def send(self, body: Mapping[str, Any] | None, to: str = "/chat/completions") -> bytes:
+    async def send(self, body: Mapping[str, Any] | None, to: str = CHAT) -> bytes:
         """The answer to one attempt, or a Fault; without a body the list of models is asked for.
 
         `to` is a path below the server's URL, or a URL of the same server.

@@ -5,7 +5,8 @@
     python -m data_prep.clinical_notes --published prm-clinic --out data --inject http://localhost:8000/v1 --model NAME
 
 Writes OUT/clinical_note/train.parquet (gold notes and wrong ones with their labels), a parquet for every set that is to
-be verified (the candidates of each case, one of them the best) and manifest.json. --published reads the authors' gold
+be verified (the candidates of each case, one of them the best), rl/NAME.parquet and sft/train.parquet (dialogues with
+the gold note as ground truth, for a model that writes notes) and manifest.json. --published reads the authors' gold
 notes, their wrong ones where they are there, and their test sets; --dialogues DIR reads train.csv and any other CSV
 with the columns dialogue and note. --inject makes wrong notes of the gold ones of the training set, and of --dialogues
 those of the other sets, too: `rules` needs no model; a URL asks an OpenAI-compatible server, keeps every finished note
@@ -24,7 +25,7 @@ from common.files import whole_folder
 from common.llm_server import Server, check_endpoint
 from common.record import command_line
 from data_prep import parquet
-from data_prep.clinical import dialogues, graded, published, rewrite
+from data_prep.clinical import dialogues, graded, published, rewrite, writing
 from data_prep.clinical.graded import Graded
 from data_prep.clinical.inject import Writer, injected
 from data_prep.clinical.rules import Rules
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             ids = hashlib.sha256("".join(f"{case}\n" for case in cases).encode()).hexdigest()
             kept.files[f"{name}.parquet"] = {"rows": len(notes), "cases": len(cases), "cases_sha256": ids}
             kept.facts.setdefault("labels", {})[name] = Counter(label for one, _ in notes for label in one.labels or [])
+        writing.write(folder, source.golds, kept)
         compare(_counts(source, made), PAPER if options.published else {}, kept)
         kept.write(folder)
     rows = ", ".join(f"{file['rows']:,} in {name}" for name, file in kept.files.items())

@@ -44,11 +44,6 @@ def counts(cases: list[Case], trained: frozenset[str]) -> tuple[float, ...]:
     return len(cases), len(said), len(set(said)), len({code[:3] for code in said}), *map(float, ends)
 
 
-def number(case: str) -> int:
-    """The id of a case as the whole number that rows carry, the same for everybody."""
-    return int.from_bytes(manifest.digest(case)[:8]) >> 1
-
-
 def main(argv: list[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--corpus", type=Path, required=True, help="the folder with train, dev and test")
@@ -68,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         preparation.compare(named, dict(zip(named, published, strict=False)), kept, "published")
 
     everybody = [case for some in splits.values() for case in some]
-    ids = np.array([number(case.id) for case in everybody])
+    ids = np.array([manifest.number(case.id) for case in everybody])
     golds = np.array([JOINT.join(case.codes) for case in everybody])
     texts = pa.array([case.text for case in everybody], pa.large_string())
     cohort = rows.Cohort(ids, ids, golds, np.arange(len(ids)), texts, str)

@@ -37,7 +37,7 @@ INFO = {
 }
 
 
-def _rl(**more: pa.DataType) -> pa.Schema:
+def rl(**more: pa.DataType) -> pa.Schema:
     """verl's columns; extra_info has our fields and those given."""
     return _filled(
         data_source=pa.string(),
@@ -48,11 +48,11 @@ def _rl(**more: pa.DataType) -> pa.Schema:
     )
 
 
-RL = _rl()
+RL = rl()
 EVIDENCE = pa.list_(pa.struct(dict.fromkeys(("code", "text", "place"), pa.string())))
-CODIESP = _rl(case=pa.string(), evidence=EVIDENCE)
+CODIESP = rl(case=pa.string(), evidence=EVIDENCE)
 SFT = _filled(prompt=MESSAGES, completion=MESSAGES)
-ICD = _rl(note=pa.string())  # the note as the prompt has it, for the judge
+ICD = rl(note=pa.string())  # the note as the prompt has it, for the judge
 # a reasoning without tags, the answer that it ends with, and whether that is the ground truth
 TRACES = _filled(
     **dict.fromkeys(("hadm_id", "subject_id"), pa.int64()),

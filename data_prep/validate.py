@@ -26,15 +26,16 @@ from reward_fns.task import TASKS, Task
 SIDES = ("train", *parquet.HELD_OUT)
 
 
-def check_file(path: Path, max_prompt_tokens: int | None = None, **files: Path) -> pa.Table:
+def check_file(path: Path, max_prompt_tokens: int | None = None, taskless: str = "", **files: Path) -> pa.Table:
     """One RL parquet, or a UserError with one sentence on what is wrong with it.
 
-    `files` are those that a task's reward reads (extra_codes), by default the ones that lie beside the file.
+    `files` are those that a task's reward reads (extra_codes), by default the ones that lie beside the file; rows of
+    the source `taskless` belong to no task, and their reward alone checks their golds.
     """
     table = parquet.read(path)
     if not table.num_rows:
         raise UserError(f"{path} has no rows; prepare more notes")
-    check_golds(path, table, files)
+    check_golds(path, table, files, taskless)
     check_prompts(path, table["prompt"])
     longest = _longest(table)
     if max_prompt_tokens is not None and longest is not None and longest > max_prompt_tokens:
@@ -50,11 +51,11 @@ def _longest(table: pa.Table) -> int | None:
     return pc.max(pc.struct_field(table["extra_info"], "prompt_tokens")).as_py()
 
 
-def check_golds(path: Path, table: pa.Table, given: dict[str, Path]) -> None:
+def check_golds(path: Path, table: pa.Table, given: dict[str, Path], taskless: str = "") -> None:
     """The gold, perfectly formatted, earns the maximum; rows of equal source and gold are scored once."""
     known: set[tuple[str, str]] = set()
     for row, pair in enumerate(zip(table["data_source"].to_pylist(), golds(table), strict=True)):
-        if pair in known:
+        if pair in known or pair[0] == taskless:
             continue
         known.add(pair)
         source, gold = pair

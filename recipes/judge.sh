@@ -4,9 +4,11 @@
 #   bash recipes/judge.sh MODEL                                                  # for a run elsewhere, until Ctrl-C
 #   bash recipes/judge.sh MODEL -- bash recipes/launch.sh deepicd_r1/sft_grpo    # for one run, in the same Slurm job, too
 #   bash recipes/judge.sh MODEL --max-num-seqs 64 -- COMMAND…                    # with arguments of vLLM
+#   bash recipes/judge.sh --prm MODEL -- bash recipes/launch.sh clinical_prm/note_grpo    # a process reward model
 #
 # MODEL is a folder or a name on the Hugging Face hub, of another family than the policy: the paper's judge is
-# meta-llama/Llama-3.1-8B-Instruct. The command finds it by JUDGE_URL and JUDGE_MODEL, gets the GPUs that the judge leaves,
+# meta-llama/Llama-3.1-8B-Instruct. A process reward model is a folder that sft.prm wrote. The command finds the server by
+# JUDGE_URL and JUDGE_MODEL (PRM_URL and PRM_MODEL say the same of a process reward model), gets the GPUs that it leaves,
 # and its exit status is this script's. The judge ends with it; a judge that dies is started again, while training waits.
 set -euo pipefail
 
@@ -30,6 +32,8 @@ if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then
   exit $(($# == 0 ? 2 : 0))
 fi
 
+grader=judge
+if [[ $1 == --prm ]]; then grader=clinical_note; shift; [[ $# -gt 0 ]] || fail "a folder that sft.prm wrote must follow --prm"; fi
 model=$1 arguments=() command=()
 shift
 while (($#)); do
@@ -46,6 +50,7 @@ if [[ -d $model ]]; then
 elif [[ ! $model =~ ^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$ ]]; then
   fail "$model is neither a folder nor a name on the Hugging Face hub (organisation/model)"
 fi
+[[ $grader == judge || -f $model/prm.json ]] || fail "$model has no prm.json, so it is no process reward model; train one with python -m sft.prm"
 model=$([[ -d $model ]] && cd "$model" && pwd || echo "$model")
 here=$(pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -61,6 +66,7 @@ if [[ -n $JUDGE_HOST ]]; then
   [[ -n $JUDGE_API_KEY ]] || JUDGE_API_KEY=$("$PYTHON" -c 'import secrets; print(secrets.token_hex(16))')
 fi
 export JUDGE_URL="http://${JUDGE_HOST:-127.0.0.1}:$JUDGE_PORT/v1" JUDGE_MODEL=$model
+[[ $grader == judge ]] || export PRM_URL=$JUDGE_URL PRM_MODEL=$JUDGE_MODEL
 if (exec 3<>"/dev/tcp/127.0.0.1/$JUDGE_PORT") 2>/dev/null; then
   fail "port $JUDGE_PORT is in use, perhaps by another judge; set JUDGE_PORT to a free one"
 fi
@@ -128,7 +134,7 @@ await() { # until it grades, or a sentence why it never will
   while :; do
     alive "$judge" || fail "the judge ended before it could grade: $(cause); its log is $JUDGE_LOG"
     if (exec 3<>"/dev/tcp/127.0.0.1/$JUDGE_PORT") 2>/dev/null; then
-      why=$("$PYTHON" -m reward_fns.judge.server --timeout 60 2>&1) && return
+      why=$("$PYTHON" -m "reward_fns.$grader.server" --timeout 60 2>&1) && return
     fi
     ((SECONDS < until)) || fail "the judge does not grade after $JUDGE_WAIT s (${why#error: }); its log is $JUDGE_LOG"
     sleep 1

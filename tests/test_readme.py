@@ -84,7 +84,14 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(argparse.ArgumentParser, "parse_args", once)
             with pytest.raises(Parsed):
                 importlib.import_module(module).main(argv)
-        case ["bash", "recipes/judge.sh", model, "--", *command]:
+        case ["bash", "recipes/judge.sh", model, "--", *command] | [
+            "bash",
+            "recipes/judge.sh",
+            "--prm",
+            model,
+            "--",
+            *command,
+        ]:
             assert "/" in model
             parse(command, monkeypatch)
         case ["bash", script, row, *options] if script.endswith("/reproduce.sh"):

@@ -144,9 +144,11 @@ def load_reward(config: DictConfig) -> tuple[ModuleType, Callable[..., Any], dic
 
 
 def asks_judge(config: DictConfig) -> bool:
-    """Whether the reward sends requests to a judge."""
+    """Whether the reward sends requests to a judge, or to a process reward model."""
     section = config.reward.custom_reward_function
-    return str(section.path).endswith(".judge") and (section.get("reward_kwargs") or {}).get("judge_weight", 1) != 0
+    weights = {"judge": "judge_weight", "clinical_note": "note_weight"}
+    weight = weights.get(str(section.path).rpartition(".")[2])
+    return weight is not None and (section.get("reward_kwargs") or {}).get(weight, 1) != 0
 
 
 def check_reward(config: DictConfig, here: bool = False) -> None:

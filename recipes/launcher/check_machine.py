@@ -37,7 +37,7 @@ def check_data(config: DictConfig) -> None:
                 chosen = re.search("_without_|_easy_to_hard|_part_", file)
                 how = "`python -m data_prep.curriculum` makes it from an unfiltered run" if chosen else remedy(config)
                 raise ValueError(f"the data file {file} does not exist; {how}")
-            table = check_file(Path(file), config.data.max_prompt_length)
+            table = check_file(Path(file), config.data.max_prompt_length, getattr(module, "SOURCE", ""))
             try:
                 for gold in sorted(set(parquet.golds(table))):
                     check_gold(gold, **options)

@@ -16,11 +16,12 @@ DEMO = Path("outputs/demo")
 
 def prepare(config: DictConfig) -> None:
     """Make them where they are missing and nobody has named others."""
-    name = str(config.places.get("laptop"))
-    missing = config.places.model == str(DEMO / name) and not (RECIPES.parent / DEMO / name / record.NAME).exists()
+    name, home = str(config.places.get("laptop")), Path(config.places.get("home", DEMO))
+    missing = config.places.model == str(home / name) and not (RECIPES.parent / home / name / record.NAME).exists()
     if config.trainer.device != "cpu" or not missing or os.environ.get("DATA_DIR"):
         return
-    print(f"making synthetic data and {DEMO}/{name}, a model of a million parameters (minutes, once)", file=sys.stderr)
-    words = ["bash", str(RECIPES / "demo.sh")]
+    print(f"making synthetic data and {home}/{name}, a model of a million parameters (minutes, once)", file=sys.stderr)
+    maker = config.places.get("maker", "demo.sh")
+    words = ["bash", str(RECIPES / maker)]
     if subprocess.run(words, env={**os.environ, "UNTIL": name, "PYTHON": sys.executable}).returncode:
-        raise UserError(f"UNTIL={name} bash recipes/demo.sh failed, which makes what hardware=cpu trains; see above")
+        raise UserError(f"UNTIL={name} bash recipes/{maker} failed, which makes what hardware=cpu trains; see above")

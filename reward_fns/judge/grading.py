@@ -15,6 +15,7 @@ from typing import Any
 
 from common.files import beside
 from common.llm_server import Answer, Fault, Server, of
+from reward_fns.served import CACHED
 
 GRADES = ("1", "2", "3", "4", "5")
 # How servers are told that nothing but a grade may be written, by name: fields of a request.
@@ -25,7 +26,7 @@ STRUCTURES: dict[str, dict[str, Any]] = beside(__file__)
 class Settings(Server):
     """Where the judge is and how it is asked."""
 
-    cache_size: int = 65_536
+    cache_size: int = CACHED
     key_env: str = "JUDGE_API_KEY"
     structured_output: str = "choice"
     extra_body: str = "{}"  # more fields of the request, as JSON

@@ -23,7 +23,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reward_fns import options
+from reward_fns import options, served
 from reward_fns.answers import parse
 from reward_fns.icd import guidance, icd10
 from reward_fns.icd import reward as icd
@@ -34,17 +34,7 @@ from reward_fns.judge.server import why_not
 
 JUDGE_WEIGHT = 0.8  # 0.8 to 4.0, as the paper's job
 FILES = {"prompt": read_prompt, "guidelines": guidance.read_guidelines, "symptoms": guidance.read_symptoms}
-# Option -> what it must be. base_url and model have no default here: every recipe says where its judge is.
-NUMBERS = {
-    "judge_weight": (JUDGE_WEIGHT, "at least 0; 0 asks no judge"),
-    "concurrency": (Settings.concurrency, "a whole number of requests, at least 1"),
-    "timeout": (Settings.timeout, "seconds above 0"),
-    "max_wait": (Settings.max_wait, "seconds, at least 0"),
-    "backoff": (Settings.backoff, "seconds above 0"),
-    "retries": (Settings.retries, "a whole number, at least 0"),
-    "cache_size": (Settings.cache_size, "a whole number, at least 0"),
-}
-WHOLE, ABOVE_0 = ("concurrency", "retries", "cache_size"), ("concurrency", "timeout", "backoff")
+NUMBERS = {"judge_weight": (JUDGE_WEIGHT, "at least 0; 0 asks no judge"), **served.NUMBERS}
 OPTIONS = ("base_url", "model", "structured_output", "extra_body", *NUMBERS, *FILES)
 
 
@@ -97,16 +87,7 @@ def check_options(**given: Any) -> None:
     mine, of_icd = _split(given)
     options.check_names(given, (*OPTIONS, *icd.OPTIONS), "the judge")
     icd.check_options(**of_icd)
-    for name, (default, what) in NUMBERS.items():
-        value = mine.get(name, default)
-        fits = options.is_number(value) and (value > 0 if name in ABOVE_0 else value >= 0)
-        if not fits or (name in WHOLE and value != int(value)):
-            raise ValueError(f"{name}={value!r} must be {what}, for instance {default}")
-    for name, variable in (("base_url", "JUDGE_URL"), ("model", "JUDGE_MODEL")):
-        if not isinstance(mine.get(name), str) or not mine[name]:
-            raise ValueError(f"{name}={mine.get(name)!r} must say which judge is asked; set {variable}")
-    if not mine["base_url"].startswith(("http://", "https://")):
-        raise ValueError(f"base_url={mine['base_url']!r} must start with http:// or https://")
+    served.check(mine, NUMBERS, "judge", "JUDGE")
     options.check_choice("structured_output", mine.get("structured_output", "choice"), STRUCTURES, "the judge")
     try:
         settings(**mine)

@@ -99,6 +99,9 @@ class Judge:
             return web.Response(text="<html>Welcome to the proxy: 5</html>", content_type="text/html")
         return reply(GARBAGE.get(fault, fault))
 
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "no completions here"}, status=404)
+
     async def models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.model, "max_model_len": self.context}]})
 
@@ -126,6 +129,7 @@ class Server:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.judge.chat)
+        app.router.add_post("/v1/completions", self.judge.complete)
         app.router.add_get("/v1/models", self.judge.models)
         app.router.add_post("/tokenize", self.judge.tokenize)
         self.runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.05)

@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from data_prep import parquet
 from data_prep.clinical import graded, published
 from data_prep.clinical.rules import SWAPS, plain
+from data_prep.synthetic import facts
 from data_prep.synthetic.clinic import visits
+from data_prep.validate import check_file
+from reward_fns import clinical_note
 from reward_fns.clinical_note import tokens
 from reward_fns.clinical_note.notes import Note, Problem, Step, note_of, positions
+from reward_fns.clinical_note.written import strict
 from tests.conftest import assert_refused, run_command
 from tests.support.clinical.clinic import Clinic
 
@@ -182,3 +188,31 @@ def test_a_whole_note_gives_its_plan_and_unreadable_ones_can_be_left_out(tmp_pat
         "Asthma.", "Assessment: Worse.", "Wheezing.", "Plan: Rest.",
     ]  # fmt: skip
     assert json.loads((tmp_path / "out/clinical_note/manifest.json").read_text())["filters"][0]["after"] == 1
+
+
+def test_dialogues_become_prompts_with_their_notes_and_facts_and_pairs_to_fine_tune_on(clinic: Clinic) -> None:
+    made = clinic.data / "clinical_note"
+    for name, count in (("train", 48), ("valid", 3), ("test", 9)):
+        table = check_file(made / f"rl/{name}.parquet", None, "clinical_note")
+        assert table.num_rows == count and set(table["data_source"].to_pylist()) == {"clinical_note"}
+        for row in table.to_pylist():
+            info, gold = row["extra_info"], row["reward_model"]["ground_truth"]
+            clinical_note.check_gold(gold)
+            clinical_note.check_extra_info(info)
+            assert row["prompt"][-1]["content"].endswith(info["dialogue"]) and info["case"].startswith(f"{name}/")
+            assert info["facts"] == facts.gold(strict(gold)) and info["split"] == (
+                "train" if name == "train" else "test"
+            )
+    rows, taught = pq.read_table(made / "rl/train.parquet"), pq.read_table(made / "sft/train.parquet")
+    assert taught["prompt"] == rows["prompt"]
+    assert [said[0]["content"] for said in taught["completion"].to_pylist()] == parquet.golds(rows)
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert manifest["files"]["rl/test.parquet"]["rows"] == 9 and "clinical_note_user.txt" in manifest["prompts"]
+
+
+def test_published_gold_notes_become_prompts_without_facts(authors: Path, tmp_path: Path) -> None:
+    done = run_command("data_prep.clinical_notes", "--published", authors, "--out", tmp_path, "--inject", "rules")
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "clinical_note/rl/valid.parquet").to_pylist()  # A-Validate, as recipes call it
+    assert [row["extra_info"]["case"] for row in rows] == ["A_Validate_0"] and rows[0]["extra_info"]["facts"] == []
+    assert strict(rows[0]["reward_model"]["ground_truth"]) == GOLD

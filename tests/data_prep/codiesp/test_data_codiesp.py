@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep import codiesp, parquet, prompts
+from data_prep.writing import manifest
 from reward_fns.answers import parse
 from reward_fns.task import TASKS
 from sft.training import examples
@@ -32,7 +33,7 @@ def test_rows_hold_sets_of_codes_and_what_the_corpus_says_of_them(made: Path) ->
     assert [row["reward_model"]["ground_truth"] for row in rows] == ["I219, E119, R079", "W19XXX, R509"]
     assert {row["data_source"] for row in rows} == {"codiesp_icd_set"}
     info = rows[1]["extra_info"]
-    assert info["case"] == "S0000-02" and info["hadm_id"] == codiesp.number("S0000-02") == info["subject_id"]
+    assert info["case"] == "S0000-02" and info["hadm_id"] == manifest.number("S0000-02") == info["subject_id"]
     assert info["evidence"] == [
         {"code": "W19XXX", "text": "cae", "place": "10 16;20 24"},
         {"code": "R509", "text": "fiebre", "place": "10 16;20 24"},
