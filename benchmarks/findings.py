@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def table(found: list[Result]) -> str:
     """The studies as a table of Markdown."""
-    lines = ["| finding | claim | here, 95 % interval | smallest effect seen | verdict |", "|---|---|---|---|---|"]
+    lines = ["| finding | claim | here, 95 % interval | smallest effect | verdict |", "|---|---|---|---|---|"]
     for result in found:
         for at, said in enumerate(result.claims):
             title = f"{result.study.title}: **{result.verdict}**" if not at else ""

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.studies.plan import TRAINING, Plan, Study
 from recipes.launcher.stages import Stage
 
-BATCH, COMPLETIONS = 16, 128  # cases of a step of SFT, completions of one of GRPO
+BATCH, COMPLETIONS = 16, 96  # cases of a step of SFT, completions of one of GRPO
 
 
 @dataclass(frozen=True)

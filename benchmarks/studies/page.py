@@ -1,7 +1,6 @@
 """The findings as one HTML page that fetches nothing: verdicts, comparisons, figures beside the paper's numbers."""
 
 from functools import partial
-from math import log2, log10
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 from benchmarks.studies.plan import Plan, Study
 from benchmarks.studies.results import Result, estimates
 from benchmarks.studies.running import duration
-from benchmarks.studies.statistics import NEEDED, POWER, effect, slope_weights
-from common.papers import paper_tables
+from benchmarks.studies.statistics import NEEDED, POWER, effect
 from common.record import commit, now
 from eval.page import drawing
 from eval.page.curves import CURVES, read_training
 from eval.page.drawing import Series
 from eval.page.figure import DARK, LIGHT, Figure
 from eval.page.runs import metric_title
+from eval.page.studies import scaling_series
 
 HERE, CSS = Path(__file__).parent, Path(drawing.__file__).parent / "static" / "report.css"
 
@@ -66,21 +65,17 @@ def _values(plan: Plan, study: Study) -> Figure:
 
 
 def _lines(plan: Plan, study: Study) -> Figure:
-    """A metric over the SFT cases with the line through its logarithm, and the paper's runs of one kind."""
+    """A metric over the SFT cases with the line through their logarithm and how straight it is, and the paper's."""
     (metric,), series = study.figure["metrics"], []
     for label, models in study.figure["lines"].items():
         x = [plan.said["starts"][plan.start_of(model)]["cases"] for model in models]
         effects = [effect(estimates(plan, model, metric)) for model in models]
         y = [100 * one.value for one in effects]
         bars = [(100 * (one.value - one.interval[0]), 100 * (one.interval[1] - one.value)) for one in effects]
-        slope = sum(w * v for w, v in zip(slope_weights([log2(v) for v in x]), y, strict=True)) * log2(10)
-        fit = sum(y) / len(y) - slope * sum(map(log10, x)) / len(x), slope
-        series.append(Series(label, x, y, paper=False, fit=fit, bars=bars))
-    kind = study.figure.get("printed_run")
-    rows = [row for table in paper_tables() for row in table.rows if row.run == kind and row.sft_cases]
-    if rows:
-        x, y = [row.sft_cases for row in rows], [row.values[metric] for row in rows]
-        series.append(Series(f"the paper, {kind}", x, y, paper=True))
+        slope, start = np.polyfit(np.log10(x), y, 1).tolist()
+        straight = np.corrcoef(np.log10(x), y)[0, 1] ** 2 if len(set(y)) > 1 else 0.0
+        series.append(Series(f"{label}, R2 {straight:.2f}", x, y, paper=False, fit=(start, slope), bars=bars))
+    series += [each for each in scaling_series([]) if each.name in study.figure["papers"]]
     draw = partial(drawing.scaling, series=series, ylabel=f"{metric_title(metric.partition('/')[2])}, percent")
     return Figure(study.name, study.title, f"{study.paper}. Filled: synthetic cases, means over seeds.", draw)
 

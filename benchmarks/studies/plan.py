@@ -24,7 +24,7 @@ STUDY = ("title", "paper", "claims", "figure")
 CLAIM = ("says", "metric", "of", "minus", "less", "slope", "expect")
 START = ("task", "config", "cases", "epochs", "form")
 RUN = ("start", "recipe", "overrides")
-FIGURE = ("metrics", "here", "printed", "lines", "printed_run", "curves", "runs")
+FIGURE = ("metrics", "here", "printed", "lines", "papers", "curves", "runs")
 EXPECT = {"up": 1, "down": -1}
 TRAINING = {"drg": ("drg/sft/full_75", "drg/rl/full_75"), "icd": ("icd/train", "icd/train")}  # of SFT and of GRPO
 

@@ -53,7 +53,7 @@ def test_the_plan_names_every_run_and_the_time(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for key in ("world", "sft/sft-1", "grpo/strict-3", "grpo/dense-2", "eval/sft-3"):
         assert f"{key} " in done.stdout
-    assert "22 jobs, 22 to do in about " in done.stdout
+    assert "19 jobs, 19 to do in about " in done.stdout
     assert not (tmp_path / "new").exists()
 
 
