@@ -12,7 +12,7 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-STEPS="${STEPS:-12}"          # GRPO steps
+STEPS="${STEPS:-11}"          # GRPO steps
 CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
@@ -105,4 +105,4 @@ stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
 stage "report" $out/report \
   "$PYTHON" -m eval.report --runs $out/eval/sft $out/eval/grpo $grpo --out $out/report
 cat "$out/logs/$(printf '%02d' "$number").log"
-"$PYTHON" -m recipes.seen $out/eval/grpo/scores.json
+"$PYTHON" -m eval.seen $out/eval/grpo/scores.json

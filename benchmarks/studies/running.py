@@ -94,6 +94,8 @@ def left(out: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> float:
 def duration(seconds: float) -> str:
     """Seconds as one says them."""
     minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 

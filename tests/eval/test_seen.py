@@ -30,7 +30,7 @@ def test_the_sentence_is_that_of_the_scores(
 ) -> None:
     first, second = generations(tmp_path / "before", before), generations(tmp_path / "after", after)
     assert run_command("eval.score", "--generations", second, "--against", first).returncode == 0
-    done = run_command("recipes.seen", second / "scores.json")
+    done = run_command("eval.seen", second / "scores.json")
     assert done.returncode == 0 and done.stdout.count("\n") == 1, done.stderr
     for text in (*said, "the paper saw Pass@1 rise by 7.0 and Pass@8 fall by 11.3 points"):
         assert text in done.stdout
@@ -39,6 +39,6 @@ def test_the_sentence_is_that_of_the_scores(
 def test_scores_without_a_comparison_are_refused(tmp_path: Path) -> None:
     alone = generations(tmp_path / "alone", [4] * 6)
     assert run_command("eval.score", "--generations", alone).returncode == 0
-    assert_refused(run_command("recipes.seen", alone / "scores.json"), "drg/pass@1", "--against")
-    assert_refused(run_command("recipes.seen", tmp_path / "nowhere.json"), "nowhere.json")
+    assert_refused(run_command("eval.seen", alone / "scores.json"), "drg/pass@1", "--against")
+    assert_refused(run_command("eval.seen", tmp_path / "nowhere.json"), "nowhere.json")
     assert "paired" not in json.loads((alone / "scores.json").read_text())

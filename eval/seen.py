@@ -1,6 +1,6 @@
 """Say in one sentence what GRPO did to Pass@1 and Pass@8, and what it did in the paper.
 
-    python -m recipes.seen outputs/demo/eval/grpo/scores.json
+    python -m eval.seen outputs/demo/eval/grpo/scores.json
 
 The scores hold a comparison with the model before (`eval.score --against`). A difference whose 95 % interval holds 0 is
 no difference.
