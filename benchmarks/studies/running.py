@@ -1,4 +1,4 @@
-"""Run the jobs of a plan one after the other: those that are done are skipped, with the time left.
+"""Run the jobs of a plan: those that are done are skipped, the time left is said.
 
 What a job was made with stands in OUT/jobs/KEY.json, what it printed in OUT/logs/KEY.log. An interrupted job is started
 again, and its commands go on where they stopped.
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,22 +67,37 @@ def check(out: Path, jobs: Sequence[Job]) -> None:
             raise UserError(f"{folder} was not made by this program; choose another --out")
 
 
-def run(out: Path, jobs: Sequence[Job]) -> None:
-    """Run what is not done."""
-    todo = [job for job in jobs if not is_done(out, job)]
-    if len(todo) < len(jobs):
-        print(f"{len(jobs) - len(todo)} of {len(jobs)} jobs are done already", flush=True)
-    for at, job in enumerate(todo):
-        print(f"{at + 1:>3}/{len(todo)}  {job.what:44} ", end="", flush=True)
-        began = time.monotonic()
-        before = made(out, job).get("seconds", 0.0)
-        about = {"print": job.print, "settings": job.settings, "predicted": job.seconds}
-        _write(out, job, about | {"seconds": before})
-        for words in job.commands:
-            _command(out, job, words)
-        seconds = before + time.monotonic() - began
-        _write(out, job, about | {"seconds": round(seconds, 1)})
-        print(f"{seconds:>5.0f} s, {duration(left(out, jobs, todo[at + 1 :]))} left", flush=True)
+def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
+    """Run what is not done, so many at a time, each when what it needs is there."""
+    waiting = [job for job in jobs if not is_done(out, job)]
+    if len(waiting) < len(jobs):
+        print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done already", flush=True)
+    finished, all_of_them, at_work = 0, len(waiting), {}
+    with ThreadPoolExecutor(at_once) as pool:  # on a fault what is at work ends first
+        while waiting or at_work:
+            ready = [job for job in waiting if all(is_done(out, before) for before in job.after)]
+            for job in ready[: at_once - len(at_work)]:
+                print(f"{'':9}{job.what} begins, its log is {_log(out, job)}", flush=True)
+                waiting.remove(job)
+                at_work[pool.submit(_job, out, job)] = job
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                job, seconds, finished = at_work.pop(future), future.result(), finished + 1
+                rest = left(out, jobs, [*at_work.values(), *waiting]) / at_once
+                print(
+                    f"{finished:>3}/{all_of_them:<4} {job.what:44}{seconds:>5.0f} s, {duration(rest)} left", flush=True
+                )
+
+
+def _job(out: Path, job: Job) -> float:
+    """Run a job; the seconds that it has taken in all."""
+    began, before = time.monotonic(), made(out, job).get("seconds", 0.0)
+    about = {"print": job.print, "settings": job.settings, "predicted": job.seconds}
+    _write(out, job, about | {"seconds": before})
+    for words in job.commands:
+        _command(out, job, words)
+    seconds = before + time.monotonic() - began
+    _write(out, job, about | {"seconds": round(seconds, 1)})
+    return seconds
 
 
 def left(out: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> float:
@@ -111,13 +127,17 @@ def table(out: Path, jobs: Sequence[Job]) -> str:
     return "\n".join(lines)
 
 
+def _log(out: Path, job: Job) -> Path:
+    return out / "logs" / f"{job.key.replace('/', '-')}.log"
+
+
 def _write(out: Path, job: Job, about: dict[str, Any]) -> None:
     with whole_file(note(out, job)) as file:
         file.write_text(json.dumps(about, indent=1) + "\n")
 
 
 def _command(out: Path, job: Job, words: Sequence[str]) -> None:
-    log = out / "logs" / f"{job.key.replace('/', '-')}.log"
+    log = _log(out, job)
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, *words[1:]] if words[0] == "python" else list(words)
     environment = {**os.environ, **job.environment, "PYTHON": sys.executable}
@@ -125,7 +145,6 @@ def _command(out: Path, job: Job, words: Sequence[str]) -> None:
         start = file.tell()
         status = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
     if status:
-        print("failed", flush=True)
         said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()[-LAST:]
         print("\n".join(said), file=sys.stderr)
         raise UserError(f"`{' '.join(words)}` ended with status {status}; its output is {log}")

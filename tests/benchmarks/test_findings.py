@@ -72,7 +72,7 @@ def test_the_plan_names_every_run_and_the_time(tmp_path: Path) -> None:
         ("start: form,", "begin: form,", ("runs.untuned", "begin")),
         ("trainer.test_freq=-1", "trainer.test_frequ=-1", ("runs.", "trainer.test_frequ")),
         ("strict: table1/strict}", "strict: table1/strikt}", ("table1/strikt", "did you mean")),
-        ("\nsteps: 14\n", "\n", ("lacks the key steps",)),
+        ("\nsteps: 13\n", "\n", ("lacks the key steps",)),
     ],
 )
 def test_a_mistake_in_the_yaml_is_a_sentence(tmp_path: Path, before: str, after: str, said: tuple[str, ...]) -> None:
@@ -86,6 +86,7 @@ def test_a_mistake_in_the_yaml_is_a_sentence(tmp_path: Path, before: str, after:
         (("--only", "sharpen"), ("'sharpen'", "did you mean sharpens")),
         (("--seeds", 1, 2), ("2 different seeds", "give 3 or more")),
         (("--seeds", 4, 4, 4), ("1 different seeds",)),
+        (("--at-once", 0), ("--at-once 0",)),
         (("--hardware", "h200x9"), ("h200x9", "there is")),
     ],
 )
@@ -114,6 +115,18 @@ def test_what_is_done_is_skipped_and_what_was_interrupted_is_started_again(tmp_p
     running.run(tmp_path, jobs)
     assert (tmp_path / "second").read_text() == "b\nb\n"
     assert "2 jobs, 0 to do" in running.table(tmp_path, jobs)
+
+
+def test_two_at_once_share_the_time_and_each_waits_for_what_it_needs(tmp_path: Path) -> None:
+    def job(name: str, after: tuple[Job, ...] = ()) -> Job:
+        needed = " && ".join(["true", *(f'[ -e "{before.done.done}" ]' for before in after)])
+        line = f'{needed} && date +%s.%N >>"{tmp_path}/begun" && sleep 1 && touch "{tmp_path}/{name}.done"'
+        return Job(name, name, (("bash", "-c", line),), Stage("", (), tmp_path / f"{name}.done"), 1, "", after)
+
+    first, second = job("first"), job("second")
+    running.run(tmp_path, [first, second, job("third", (first, second))], at_once=2)
+    begun = sorted(float(line) for line in (tmp_path / "begun").read_text().split())
+    assert begun[1] - begun[0] < 0.9 and begun[2] - begun[1] >= 1
 
 
 def test_a_folder_made_with_other_settings_is_refused_and_so_is_somebody_elses(tmp_path: Path) -> None:
