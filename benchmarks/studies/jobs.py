@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.studies.plan import TRAINING, Plan, Study
 from recipes.launcher.stages import Stage
 
-BATCH, COMPLETIONS = 16, 96  # cases of a step of SFT, completions of one of GRPO
+BATCH, ROLLOUTS = 16, 8  # cases of a step of SFT, completions of a prompt of GRPO
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Jobs:
             "RUNS_DIR": self.plan.out / "runs",
         }
         done = Stage("", (), self.plan.folder("grpo", name, seed) / "run.json")
-        seconds = self._seconds("grpo", COMPLETIONS * self.plan.said["steps"])
+        seconds = self._seconds("grpo", ROLLOUTS * self.plan.said["prompts"] * self.plan.said["steps"])
         environment = {key: str(value) for key, value in places.items()}
         run, what = f"{name}-{seed}", f"GRPO {name}, seed {seed}"
         commands = ((*words, f"name={run}"),)

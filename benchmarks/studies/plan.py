@@ -19,7 +19,7 @@ from recipes.launcher.check_config import check_recipe
 from recipes.launcher.compose import compose, near
 from reward_fns.task import TASKS
 
-KEYS = ("seeds", "world", "evaluation", "launch", "steps", "starts", "runs", "studies", "seconds", "quick")
+KEYS = ("seeds", "world", "evaluation", "launch", "prompts", "steps", "starts", "runs", "studies", "seconds", "quick")
 STUDY = ("title", "paper", "claims", "figure")
 CLAIM = ("says", "metric", "of", "minus", "less", "slope", "expect")
 START = ("task", "config", "cases", "epochs", "form")
@@ -101,12 +101,17 @@ class Plan:
 
     def overrides(self, name: str, seed: int) -> list[str]:
         """What a run is launched with."""
-        run, task = self.said["runs"][name], self.task_of(name)
+        data = self.out / "data" / f"{TRAINING[self.task_of(name)][1]}.parquet"
         return [
-            f"hardware={self.hardware}", *self.said["launch"], *run.get("overrides", ()),
-            f"data.train_files={self.out / 'data' / TRAINING[task][1]}.parquet", f"data.seed={seed}",
-            f"actor_rollout_ref.rollout.seed={seed}", f"trainer.total_training_steps={self.said['steps']}",
-        ]  # fmt: skip
+            f"hardware={self.hardware}",
+            *self.said["launch"],
+            f"data.train_batch_size={self.said['prompts']}",
+            f"trainer.total_training_steps={self.said['steps']}",
+            f"data.train_files={data}",
+            f"data.seed={seed}",
+            f"actor_rollout_ref.rollout.seed={seed}",
+            *self.said["runs"][name].get("overrides", ()),
+        ]
 
     def check_recipes(self, studies: Iterable[Study]) -> None:
         """Compose and check what the runs launch: a recipe or key that does not exist is a sentence."""
