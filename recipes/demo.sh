@@ -12,7 +12,7 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-STEPS="${STEPS:-11}"          # GRPO steps
+STEPS="${STEPS:-12}"          # GRPO steps
 CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
