@@ -140,6 +140,7 @@ def _command(out: Path, job: Job, words: Sequence[str]) -> None:
     log = _log(out, job)
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, *words[1:]] if words[0] == "python" else list(words)
+    command = [sys.executable, "-m", "common.guard", *command]  # nothing outlives a program that is killed
     environment = {**os.environ, **job.environment, "PYTHON": sys.executable}
     with open(log, "ab") as file:
         start = file.tell()

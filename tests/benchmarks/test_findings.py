@@ -1,9 +1,13 @@
 """The studies as a user starts them: what they plan, what they refuse, what they skip, and what their page says."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,7 +19,7 @@ from benchmarks.studies.results import results
 from data_prep import parquet
 from recipes.launcher.stages import Stage
 from reward_fns import icd
-from tests.conftest import World, assert_refused, run_command, run_process
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.eval_folders import CHEST, MCC, folder, say, scored, settings
 
 HOURS = 2.5
@@ -127,6 +131,28 @@ def test_two_at_once_share_the_time_and_each_waits_for_what_it_needs(tmp_path: P
     running.run(tmp_path, [first, second, job("third", (first, second))], at_once=2)
     begun = sorted(float(line) for line in (tmp_path / "begun").read_text().split())
     assert begun[1] - begun[0] < 0.9 and begun[2] - begun[1] >= 1
+
+
+def test_nothing_goes_on_when_the_program_is_killed(tmp_path: Path) -> None:
+    command = ("bash", "-c", f"echo $$ >{tmp_path}/pid; sleep 300; :")
+    code = (
+        "from pathlib import Path; from benchmarks.studies import running; from benchmarks.studies.jobs import Job;"
+        f"from recipes.launcher.stages import Stage; out = Path({str(tmp_path)!r});"
+        f"running.run(out, [Job('a', 'a', ({command!r},), Stage('', (), out / 'done'), 1, '')])"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    pid = int((tmp_path / "pid").read_text())
+    program.kill()
+    program.wait()
+    wait_until(lambda: not psutil.pid_exists(pid))
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_folder_made_with_other_settings_is_refused_and_so_is_somebody_elses(tmp_path: Path) -> None:
