@@ -12,7 +12,7 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-STEPS="${STEPS:-12}"          # GRPO steps
+STEPS="${STEPS:-18}"          # GRPO steps
 CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
@@ -96,8 +96,7 @@ stage "evaluation before GRPO: score" $out/eval/sft/scores.json \
   "$PYTHON" -m eval.score --generations $out/eval/sft
 stage "GRPO, $STEPS steps (verl, FSDP2, vLLM)" $grpo \
   bash recipes/launch.sh drg_sapphire/strict hardware=cpu name=demo \
-  data.train_files=$DATA_DIR/drg/rl/full_75.parquet trainer.total_training_steps="$STEPS" \
-  actor_rollout_ref.actor.optim.lr=6e-4 # so few steps must be larger ones
+  data.train_files=$DATA_DIR/drg/rl/full_75.parquet trainer.total_training_steps="$STEPS"
 stage "evaluation after GRPO: generate (vLLM)" $out/eval/grpo \
   "$PYTHON" -m eval.generate --data $test_set --model $grpo/hf_model --out $out/eval/grpo "${sampling[@]}"
 stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
