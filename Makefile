@@ -6,7 +6,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 # an environment a kind, so that none removes the other; demo, tests and smoke-all train on a CPU whatever is there
-ACCEL ?= $(if $(filter demo test test-full test-slurm smoke-all clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
+ACCEL ?= $(if $(filter demo test test-full test-slurm smoke-all findings clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -19,7 +19,7 @@ FLASH_ATTN_WHEEL ?=
 # torch's CPU build is not on PyPI: plain pip finds it where a wheel directory serves it, PyTorch's index has it otherwise
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-full test-slurm browser smoke-all bench-score bench-data bench-scaling bench-gpu check lint format clean
+.PHONY: help setup demo test test-full test-slurm browser smoke-all findings bench-score bench-data bench-scaling bench-gpu check lint format clean
 
 help: ## show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -69,6 +69,9 @@ browser: $(STAMP) ## Chromium for the report's test; test-full installs it when 
 
 smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what already passed
 	@$(BIN)/python -m benchmarks.smoke
+
+findings: $(STAMP) ## the papers' findings in small, each with its verdict, 2.5 hours on two cores; ONLY="sharpens reward"
+	@$(BIN)/python -m benchmarks.findings $(if $(ONLY),--only $(ONLY)) $(if $(HARDWARE),--hardware $(HARDWARE))
 
 bench-score: $(STAMP) ## time and memory of scoring the papers' test set
 	@$(BIN)/python -m pytest -q -s tests/eval/scoring/test_eval_score_speed.py

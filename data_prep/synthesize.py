@@ -12,6 +12,12 @@ NOT all right: the share --overlook of those that could misses the comorbidity, 
 from the most frequent one of its kind, and concludes, consistently with itself, with the family's lowest title or that
 code (accepted = False). Traces written by language models contain this kind of error; SFT on unfiltered traces learns
 it and reinforcement learning can unlearn it. --overlook 0 gives only right traces.
+
+Four knobs make the DRG side less certain, as real cases are; at their defaults they change no byte. --rivals names
+other reasons for admission beside the principal one: the k-th that is named is the principal one in proportion to 1/k,
+and the note does not say which, so that answers learnt from such cases vary. --asides gives reasonings sentences that
+they could do without. --answer-first lets a share of the traces of style cot_first begin with the answer. --tail sets
+how much rarer each family is than the one before.
 """
 
 import csv
@@ -33,6 +39,7 @@ from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic import clinic, trace
 from data_prep.synthetic.admissions import Admission, admissions
 from data_prep.synthetic.corpus import write_corpus
+from data_prep.synthetic.knobs import Knobs
 from data_prep.synthetic.tables import d_icd_rows, hosp_rows, in_icd9
 
 
@@ -47,7 +54,7 @@ def note_rows(seed: int, position: int, admission: Admission, visit: int) -> Ite
         yield f"{ids[0]}-AD-{visit}", *ids, "AD", visit, day, stored, text
 
 
-def trace_rows(seed: int, position: int, admission: Admission, overlook: float) -> Iterator[dict[str, Any]]:
+def trace_rows(seed: int, position: int, admission: Admission, knobs: Knobs) -> Iterator[dict[str, Any]]:
     """One trace per style: for DRG where there are a course and a title, for ICD where there is an ICD-10 code."""
     if admission.text is None:
         return
@@ -57,7 +64,7 @@ def trace_rows(seed: int, position: int, admission: Admission, overlook: float) 
     for task, truth in golds.items():
         for style in trace.STYLES[task]:
             rng = random.Random(f"{seed}/trace/{style}/{position}")
-            reasoning, answer = trace.write_trace(rng, admission.case, style, overlook)
+            reasoning, answer = trace.write_trace(rng, admission.case, style, knobs)
             yield {
                 "hadm_id": admission.hadm_id, "subject_id": admission.subject_id, "task": task, "style": style,
                 "ground_truth": truth, "reasoning": reasoning, "answer": answer, "accepted": answer == truth,
@@ -78,7 +85,7 @@ def csv_gz(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
         yield writer
 
 
-def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> None:
+def write(out: Path, notes: int, words: float, seed: int, knobs: Knobs) -> None:
     """Write all files below `out`."""
     with ExitStack() as stack:
         files = {}
@@ -88,7 +95,7 @@ def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> No
         bar = stack.enter_context(tqdm(total=notes, unit=" notes", desc="synthesize"))
         traces: list[dict[str, Any]] = []
         patient, visit = 0, 0
-        for position, admission in enumerate(admissions(notes, words, seed)):
+        for position, admission in enumerate(admissions(notes, words, seed, knobs)):
             if admission.subject_id != patient:
                 patient, visit = admission.subject_id, 0
                 rng = random.Random(f"{seed}/patient/{patient}")
@@ -101,7 +108,7 @@ def write(out: Path, notes: int, words: float, seed: int, overlook: float) -> No
                 visit += 1
                 files["discharge"].writerows(note_rows(seed, position, admission, visit))
                 bar.update()
-            traces += trace_rows(seed, position, admission, overlook)
+            traces += trace_rows(seed, position, admission, knobs)
         files["d_icd_diagnoses"].writerows(d_icd_rows())
     parquet.write(traces, out / "traces.parquet", parquet.TRACES)
 
@@ -120,6 +127,15 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument(
         "--codiesp", action="store_true", help="write cases with all their codes, too, as CodiEsp's: codiesp/"
     )
+    p.add_argument("--rivals", type=int, default=0, help="other reasons for admission that a course names (default 0)")
+    p.add_argument("--asides", type=int, default=0, help="most needless sentences of a reasoning, 0 to 6 (default 0)")
+    p.add_argument(
+        "--answer-first",
+        type=float,
+        default=0.0,
+        help="share of cot_first traces that begin with the answer (default 0)",
+    )
+    p.add_argument("--tail", type=float, default=1.0, help="a family's weight is 1 / (rank + 2) ** TAIL (default 1)")
     p.add_argument("--dialogues", type=int, default=0, help="instead of all that, so many conversations and notes")
     options = p.parse_args(argv)
     if options.dialogues:
@@ -132,8 +148,13 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--words {options.words} is not between 50 and 2000; shorter courses fall out of the cohort")
     if not 0 <= options.overlook <= 1:
         raise UserError(f"--overlook {options.overlook} is no share; give a number from 0 to 1")
+    if not 0 <= options.answer_first <= 1:
+        raise UserError(f"--answer-first {options.answer_first} is no share; give a number from 0 to 1")
+    if not (0 <= options.rivals <= 4 and 0 <= options.asides <= 6 and 0 <= options.tail <= 4):
+        raise UserError("--rivals must be from 0 to 4, --asides from 0 to 6 and --tail from 0 to 4")
+    knobs = Knobs(options.overlook, options.rivals, options.tail, options.asides, options.answer_first)
     with whole_folder(options.out) as folder:
-        write(folder, options.notes, options.words, options.seed, options.overlook)
+        write(folder, options.notes, options.words, options.seed, knobs)
         if options.codiesp:
             write_corpus(folder / "codiesp", options.notes, options.words, options.seed)
     print(f"{options.notes:,} synthetic notes in {options.out}")

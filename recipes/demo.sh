@@ -12,7 +12,8 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-STEPS="${STEPS:-24}"          # GRPO steps
+STEPS="${STEPS:-18}"          # GRPO steps
+CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
@@ -50,7 +51,7 @@ stage() { # stage WHAT OUTPUT COMMAND…: run the command unless the same comman
 
 grpo=$RUNS_DIR/drg_sapphire/strict/demo
 test_set=$DATA_DIR/drg/test.parquet
-sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128)
+sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128 --limit "$CASES")
 
 stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
   "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
@@ -59,13 +60,13 @@ stage "tiny model and tokenizer" $out/model \
 stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
   "$PYTHON" -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
   --tokenizer $out/model --max-prompt-tokens 384
-stage "the same for ICD-10-CM" $DATA_DIR/icd \
-  "$PYTHON" -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
-  --tokenizer $out/model --max-prompt-tokens 384
-case $UNTIL in # the models that other recipes start from on a laptop have numbers of their own
-  data) exit 0 ;;
-  sft_icd)
-    number=20
+case $UNTIL in # what other recipes start from on a laptop has numbers of its own
+  data | sft_icd)
+    number=19
+    stage "the same for ICD-10-CM" $DATA_DIR/icd \
+      "$PYTHON" -m data_prep.icd --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
+      --tokenizer $out/model --max-prompt-tokens 384
+    [[ $UNTIL != data ]] || exit 0
     stage "supervised fine-tuning for ICD-10-CM (trl)" $out/sft_icd \
       "$PYTHON" -m sft.train --config recipes/deepicd_r1/sft/tiny.yaml --output_dir $out/sft_icd
     exit 0 ;;
@@ -103,3 +104,4 @@ stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
 stage "report" $out/report \
   "$PYTHON" -m eval.report --runs $out/eval/sft $out/eval/grpo $grpo --out $out/report
 cat "$out/logs/$(printf '%02d' "$number").log"
+"$PYTHON" -m eval.seen $out/eval/grpo/scores.json

@@ -98,7 +98,7 @@ def test_clean_removes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
 def test_help_lists_every_target(tmp_path: Path) -> None:
     done = make(tmp_path)
     assert done.returncode == 0
-    for target in ("demo", "test", "test-full", "smoke-all", "check", "lint", "clean"):
+    for target in ("demo", "test", "test-full", "smoke-all", "findings", "check", "lint", "clean"):
         assert f"make {target} " in done.stdout
 
 

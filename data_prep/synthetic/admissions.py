@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from data_prep.synthetic import note
+from data_prep.synthetic.knobs import Knobs
 from data_prep.synthetic.vocabulary import FAMILIES, Family
 
-WEIGHTS = [1 / (rank + 2) for rank in range(len(FAMILIES))]
 # Rare conditions have about a case each however many notes there are, so that some are met in the test split only.
 RARE_CASES = 1.2 * sum(len(family.rare) for family in FAMILIES)
 RARE_SHARE = 0.02  # at most, in a small data set
@@ -28,8 +28,10 @@ class Admission:
     coded: bool
 
 
-def admissions(notes: int, words: float, seed: int) -> Iterator[Admission]:
+def admissions(notes: int, words: float, seed: int, knobs: Knobs | None = None) -> Iterator[Admission]:
     """Admissions, patient by patient, until `notes` of them have a note."""
+    knobs = knobs or Knobs()
+    weights = [1 / (rank + 2) ** knobs.tail for rank in range(len(FAMILIES))]
     written, position, subject_id = 0, 0, 10_000_000
     previous: Admission | None = None
     first = datetime(2110, 1, 1)
@@ -44,9 +46,11 @@ def admissions(notes: int, words: float, seed: int) -> Iterator[Admission]:
             case, course, text = previous.case, previous.course, previous.text  # an exact duplicate
         else:
             rare = rng.random() < min(RARE_SHARE, RARE_CASES / notes)
-            case = note.draw_case(rng, draw_family(rng, previous, rare), rare)
+            case = note.draw_case(rng, draw_family(rng, previous, rare, weights), rare)
             if previous is not None:
                 case = replace(case, female=previous.case.female)
+            if knobs.rivals:
+                case = with_rivals(random.Random(f"{seed}/rivals/{position}"), case, knobs.rivals, weights)
             course = None
             if rng.random() >= 0.12:
                 course = note.hospital_course(rng, case, words, short=rng.random() < 0.03)
@@ -66,10 +70,22 @@ def admissions(notes: int, words: float, seed: int) -> Iterator[Admission]:
         yield previous
 
 
-def draw_family(rng: random.Random, previous: Admission | None, rare: bool) -> Family:
+def draw_family(rng: random.Random, previous: Admission | None, rare: bool, common: list[float]) -> Family:
     """A family, often the same again for a patient who returns; obstetric ones are left to women."""
     if previous is not None and not rare and rng.random() < 0.2:
         return previous.case.family
     allowed = [previous is None or previous.case.female or not family.female for family in FAMILIES]
-    weights = [len(family.rare) for family in FAMILIES] if rare else WEIGHTS
+    weights = [len(family.rare) for family in FAMILIES] if rare else common
     return rng.choices(FAMILIES, [weight * ok for weight, ok in zip(weights, allowed, strict=True)])[0]
+
+
+def with_rivals(rng: random.Random, case: note.Case, rivals: int, common: list[float]) -> note.Case:
+    """The case with so many other reasons for admission, of other families; the k-th named is its own as 1 / k."""
+    others: dict[str, str] = {}
+    while len(others) < rivals:
+        family = rng.choices(FAMILIES, common)[0]
+        if family is not case.family and family.female <= case.female:
+            others.setdefault(family.base, rng.choice(list(family.conditions)))
+    named = list(others.values())
+    named.insert(rng.choices(range(rivals + 1), [1 / (place + 1) for place in range(rivals + 1)])[0], case.condition)
+    return replace(case, named=tuple(named))

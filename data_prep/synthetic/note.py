@@ -16,7 +16,10 @@ Slot = str | Callable[[], str]  # what is drawn only where a template has the sl
 
 @dataclass(frozen=True)
 class Case:
-    """What is true of one admission; `comorbidity` is None where nothing raises the severity."""
+    """What is true of one admission; `comorbidity` is None where nothing raises the severity.
+
+    `named` are the reasons for admission that the course names, the condition among them; empty: it alone.
+    """
 
     family: Family
     condition: str
@@ -24,6 +27,13 @@ class Case:
     comorbidity: str | None
     background: tuple[str, ...]
     female: bool
+    named: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> str:
+        """The reasons for admission as a sentence names them."""
+        *first, last = self.named or (self.condition,)
+        return f"{', '.join(first)} and {last}" if first else last
 
     @property
     def title(self) -> str:
@@ -71,7 +81,7 @@ def hospital_course(rng: random.Random, case: Case, words: float, short: bool = 
     """A course of about `words` words (log-normal); a short one has at most 40."""
     another = of_another_family(rng, case)
     begin = SAY["opening after history"] if rng.random() < 0.06 else rng.choice(SAY["openings"])
-    opening = sentence(rng, begin, case, p=case.condition, other=another)
+    opening = sentence(rng, begin, case, p=case.reasons, other=another)
     closing = sentence(rng, rng.choice(SAY["closings"]), case)
     inner = []
     if case.comorbidity:

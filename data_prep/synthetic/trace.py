@@ -10,6 +10,7 @@ themselves and wrong, as reasonings of language models can be.
 import random
 
 from common.files import beside
+from data_prep.synthetic.knobs import Knobs
 from data_prep.synthetic.note import Case
 from data_prep.synthetic.vocabulary import CC, FAMILIES, MCC, NEITHER, Family
 from reward_fns.icd import icd10
@@ -19,9 +20,9 @@ STYLES = {"drg": ("cot_first", "answer_first", "differential"), "icd": ("oracle"
 SAY = beside(__file__)  # trace.yaml
 
 
-def write_trace(rng: random.Random, case: Case, style: str, overlook: float) -> tuple[str, str]:
+def write_trace(rng: random.Random, case: Case, style: str, knobs: Knobs) -> tuple[str, str]:
     """A reasoning in a style of either task, as STYLES has them, and the title or code that it ends with."""
-    return _icd(rng, case, overlook) if style in STYLES["icd"] else _drg(rng, case, style, overlook)
+    return _icd(rng, case, knobs.overlook) if style in STYLES["icd"] else _drg(rng, case, style, knobs)
 
 
 def _icd(rng: random.Random, case: Case, overlook: float) -> tuple[str, str]:
@@ -35,10 +36,10 @@ def _icd(rng: random.Random, case: Case, overlook: float) -> tuple[str, str]:
     return f"{arrival} {detail} {chapter} {rng.choice(SAY['code']).format(code=code)}", code
 
 
-def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> tuple[str, str]:
+def _drg(rng: random.Random, case: Case, style: str, knobs: Knobs) -> tuple[str, str]:
     """With probability `overlook` it misses a comorbidity that would have changed the title."""
     lowest = case.family.title(NEITHER)
-    overlooked = case.title != lowest and rng.random() < overlook
+    overlooked = case.title != lowest and rng.random() < knobs.overlook
     severity = NEITHER if overlooked else case.severity
     answer = case.family.title(severity)
     words = case.family.statuses[severity]
@@ -47,6 +48,10 @@ def _drg(rng: random.Random, case: Case, style: str, overlook: float) -> tuple[s
     stay = rng.choice(SAY["stay"]).format(p=case.condition, base=base)
     finding = SAY["nothing"] if severity == NEITHER else SAY["found"].format(c=case.comorbidity, severity=severity)
     status = rng.choice(SAY["status"]).format(status=words) if words else SAY["no status"]
+    if knobs.answer_first and style == "cot_first" and rng.random() < knobs.answer_first:
+        style = "answer_first"
+    if knobs.asides and style != "differential":
+        stay = " ".join([stay, *rng.sample(SAY["asides"], rng.randint(0, knobs.asides))])
     if style == "cot_first":
         return f"{stay} {finding} {status}", answer
     if style == "answer_first":

@@ -270,8 +270,60 @@ def test_overlook_0_gives_only_right_traces_and_the_same_notes(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--notes", 0), ("--words", 10), ("--overlook", 1.5), ("--overlook", "nan")]
+    ("option", "value"),
+    [
+        ("--notes", 0),
+        ("--words", 10),
+        ("--overlook", 1.5),
+        ("--overlook", "nan"),
+        ("--answer-first", -0.1),
+        ("--rivals", 9),
+        ("--asides", 7),
+        ("--tail", "inf"),
+    ],
 )
 def test_bad_arguments_are_a_sentence_and_write_nothing(tmp_path: Path, option: str, value: object) -> None:
     assert_refused(run_command("data_prep.synthesize", "--out", tmp_path / "out", option, value), option)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def uncertain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    words = ("--overlook", 0, "--rivals", 1, "--asides", 3, "--answer-first", 0.5)
+    return synthesize(tmp_path_factory.mktemp("uncertain") / "mimic", "--notes", 600, "--words", 50, *words)
+
+
+def test_with_rivals_a_course_names_several_reasons_and_the_first_is_the_likeliest(uncertain: Path) -> None:
+    truth = {row["hadm_id"]: row["ground_truth"] for row in traces(uncertain)}
+    titles = {phrase: set(family.titles()) for family in FAMILIES for phrase in (*family.conditions, *family.rare)}
+    first = second = 0
+    for note in rows(uncertain, "note/discharge.csv.gz"):
+        course = sections.unwrapped(sections.hospital_course(note["text"]) or "").partition(".")[0]
+        if not course or int(note["hadm_id"]) not in truth or "history of" in course:
+            continue
+        admitted = sections.unwrapped(sections.hospital_course(note["text"])).partition("admitted with ")[2]
+        named = admitted.partition(".")[0].partition(" and stayed")[0]
+        ends = [titles[phrase] for phrase in titles if named.startswith(f"{phrase} and ")]
+        others = [titles[phrase] for phrase in titles if named.endswith(f" and {phrase}")]
+        assert ends and others, named
+        gold = truth[int(note["hadm_id"])]
+        first += any(gold in of for of in ends)
+        second += any(gold in of for of in others)
+    assert 0.60 <= first / (first + second) <= 0.73 and first + second > 300  # 2/3
+
+
+def test_reasonings_differ_in_length_and_a_share_begins_with_the_answer(uncertain: Path, mimic: Path) -> None:
+    found = traces(uncertain)
+    leading = sum(row["reasoning"].startswith(f"The DRG is {row['answer']}.") for row in found) / len(found)
+    assert 0.4 <= leading <= 0.6
+    spread = [
+        np.std([len(row["reasoning"].split()) for row in traces(of, "answer_first")]) for of in (mimic, uncertain)
+    ]
+    assert spread[1] > 1.5 * spread[0]
+
+
+def test_a_longer_tail_leaves_fewer_cases_to_the_rare_families(tmp_path: Path, mimic: Path) -> None:
+    steep = synthesize(tmp_path / "steep", "--notes", 300, "--words", 50, "--tail", 2)
+    counts = [Counter(row["ground_truth"] for row in traces(of)) for of in (mimic, steep)]
+    most = [sum(count for _, count in each.most_common(6)) / each.total() for each in counts]
+    assert most[1] > most[0] + 0.2

@@ -1,0 +1,95 @@
+"""The papers' findings in small, on synthetic cases and a CPU: what GRPO does, with intervals over seeds and patients.
+
+    python -m benchmarks.findings                            # or `make findings`: all studies
+    python -m benchmarks.findings --only sharpens --plan     # the runs of one, and how long they take
+
+benchmarks/findings.yaml says what each study compares and what the paper saw. Runs that several studies need are made
+once; what is done is skipped, so that a stopped program goes on where it was. OUT/index.html shows every study whose
+runs are there, with its verdict, the smallest effect that it could have seen, and a figure beside the paper's numbers;
+OUT/findings.json holds the same, and a table is printed. Verdicts are computed (benchmarks.studies.statistics): a claim
+is shown when the 95 % interval of its effect lies on the side that the paper saw, and a study by all its claims.
+
+--hardware is a word of recipes/hardware: the batch, the steps and the model stay those of the YAML. --quick makes the
+smallest world, one step and one seed in OUT-quick: it proves the program, and its figures mean nothing.
+
+What is found in a synthetic hospital with a model of a million parameters says that a mechanism exists, not how strong
+it is elsewhere. The same command on the same machine gives the same world and prompts; sampling and the sums of two
+threads may differ in their last digits, so figures move within their intervals from one run of a study to another.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.studies import page, plan, running
+from benchmarks.studies.jobs import Jobs
+from benchmarks.studies.results import Result, results
+from benchmarks.studies.statistics import NEEDED
+from common.commands import UserError, parser, run
+from common.files import whole_file
+from common.record import commit, now
+
+YAML = Path(__file__).with_suffix(".yaml")
+
+
+def main(argv: list[str] | None = None) -> None:
+    p = parser(__doc__, "python -m benchmarks.findings --only sharpens")
+    p.add_argument("--out", type=Path, default=Path("outputs/findings"), help="default outputs/findings")
+    p.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these studies")
+    p.add_argument("--seeds", type=int, nargs="+", help=f"other seeds than the YAML's, at least {NEEDED}")
+    p.add_argument("--hardware", default="cpu", help="a word of recipes/hardware (default cpu)")
+    p.add_argument("--at-once", type=int, default=1, help="jobs at a time, each with a core and 8 GB (default 1)")
+    p.add_argument("--plan", action="store_true", help="print the runs and the time that they take, and run nothing")
+    p.add_argument("--quick", action="store_true", help="one step, one seed: figures mean nothing")
+    p.add_argument("--config", type=Path, default=YAML, help="another YAML of studies")
+    args = p.parse_args(argv)
+    out = Path(f"{args.out}-quick" if args.quick else args.out).resolve()
+    asked = plan.read(args.config, out, args.hardware, args.quick, args.seeds)
+    if not args.quick and (count := len(set(asked.seeds))) < NEEDED:
+        raise UserError(f"{count} different seeds are too few for a verdict; give {NEEDED} or more")
+    if args.at_once < 1:
+        raise UserError(f"--at-once {args.at_once} is no number of jobs; give 1 or more")
+    studies = asked.chosen(args.only)
+    asked.check_recipes(studies)
+    work = Jobs(asked)
+    jobs = work.of(studies)
+    running.check(out, jobs)
+    if args.plan:
+        print(running.table(out, jobs))
+        return
+    with running.alone(out):
+        running.run(out, jobs, args.at_once)
+        there = [s for s in asked.studies.values() if all(running.is_done(out, job) for job in work.of([s]))]
+        found = results(asked, there)
+        seconds = {job.key: running.made(out, job)["seconds"] for job in work.of(there)}
+        _write(out, found, {"commit": commit(), "made": now(), "seconds": seconds, "settings": asked.said})
+        with whole_file(out / "index.html") as made:
+            made.write_text(page.render(asked, found, seconds, args.quick), encoding="utf-8")
+    print(table(found))
+    print(out / "index.html")
+    if args.quick:
+        print("--quick: one step and one seed; the figures mean nothing", file=sys.stderr)
+
+
+def table(found: list[Result]) -> str:
+    """The studies as a table of Markdown."""
+    lines = ["| finding | claim | here, 95 % interval | smallest effect | verdict |", "|---|---|---|---|---|"]
+    for result in found:
+        for at, said in enumerate(result.claims):
+            title = f"{result.study.title}: **{result.verdict}**" if not at else ""
+            smallest = f"{said.scale * said.effect.smallest:.1f}"
+            lines.append(f"| {title} | {said.claim.says} | {said.text()} | {smallest} | {said.verdict} |")
+    return "\n".join(lines)
+
+
+def _write(out: Path, found: list[Result], about: dict[str, object]) -> None:
+    studies = {
+        result.study.name: {"verdict": result.verdict, "claims": [said.row() for said in result.claims]}
+        for result in found
+    }
+    with whole_file(out / "findings.json") as made:
+        made.write_text(json.dumps({"studies": studies, **about}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
