@@ -15,7 +15,7 @@ score = format + note_weight * note, the first row that matches; names in bracke
 note = the sum of 2 p(+) - 1 over titles, steps and the completeness of problems and note, divided by the number of
 these positions in the note or in the gold note, whichever is larger. The published sum of log p(+) pays for omissions,
 for every position costs something, and a mean pays for saying only what is sure. Here a place of the gold note that is
-not filled counts 0, between right (+1) and wrong (-1), and a title or a step said twice counts 0 the second time.
+not filled counts 0, between right (+1) and wrong (-1), and a problem or a step said twice counts 0 the second time.
 For a gold note of two problems with three and two steps, 10 positions, and a model that is always right:
 
     the note                                     positions    sum        note
@@ -102,8 +102,11 @@ async def compute_score(
 def components(graded: Sequence[Position], shares: Sequence[float], gold: Sequence[Position]) -> dict[str, float]:
     """What p(+) at the positions of a note is worth, beside its gold note."""
     most, seen, total = max(len(graded), len(gold)) - 1, set(), 0.0  # without the end, which says nothing new
+    again = False  # whether this problem was there before: that it is complete is said already
     for position, share in zip(graded, shares, strict=True):
-        if position.kind != END and not (position.text and position.text in seen):
+        known = bool(position.text) and position.text in seen
+        again = known if position.kind == PROBLEM else again
+        if position.kind != END and not known and not (again and position.kind == PROBLEM_COMPLETE):
             total += 2 * share - 1
         seen.add(position.text)
     return {

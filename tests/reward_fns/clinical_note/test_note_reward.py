@@ -62,6 +62,13 @@ def test_to_leave_out_what_is_right_never_raises_the_reward(seed: int, sure: tup
     assert values[-1] < values[0]
 
 
+def test_to_say_a_problem_again_pays_nothing_even_where_room_is_left() -> None:
+    note, said = lacking([Removed(2, 0)])
+    twice = (*note, Problem(2, *note[0][1:]))
+    count = len(positions(note)) - 2  # before the completeness of the note and its end
+    assert worth(twice, [*said[:count], *"+" * count, *said[count:]]) == pytest.approx(worth(note, said))
+
+
 def test_the_published_sum_pays_for_what_is_left_out_and_this_reward_does_not() -> None:
     """With a model that is right but soft, a note without its second problem has the higher sum of log p(+)."""
     note, said = lacking([Removed(2, 0)])
