@@ -66,7 +66,7 @@ def test_to_say_a_problem_again_pays_nothing_even_where_room_is_left() -> None:
     note, said = lacking([Removed(2, 0)])
     twice = (*note, Problem(2, *note[0][1:]))
     count = len(positions(note)) - 2  # before the completeness of the note and its end
-    assert worth(twice, [*said[:count], *"+" * count, *said[count:]]) == pytest.approx(worth(note, said))
+    assert worth(twice, [*said[:count], *"+" * count, *said[count:]]) <= worth(note, said)
 
 
 def test_the_published_sum_pays_for_what_is_left_out_and_this_reward_does_not() -> None:
