@@ -44,7 +44,7 @@ Cases = list[dict[str, Any]]
 
 
 def main(argv: list[str] | None = None) -> None:
-    p = parser(__doc__)
+    p = parser(__doc__, "python -m eval.best_of --generations runs/notes --prm PRM --out runs/best_of")
     p.add_argument("--generations", type=Path, required=True, help="folder that eval.generate wrote for dialogues")
     p.add_argument("--prm", required=True, help="folder that sft.prm wrote")
     p.add_argument("--orm", help="the same with graded: end")
