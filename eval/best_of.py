@@ -39,6 +39,7 @@ from reward_fns.clinical_note import tokens
 from reward_fns.clinical_note.notes import Note
 from reward_fns.clinical_note.written import lenient
 
+NAME = "best_of.json"
 DRAWN = ("sum", "mean", "min", ORM, RANDOM, ORACLE)  # one colour each
 Cases = list[dict[str, Any]]
 
@@ -86,11 +87,11 @@ def main(argv: list[str] | None = None) -> None:
         "sampling": parts.read_run(args.generations)["settings"]["sampling"],
         "provenance": {"command": named, "commit": commit()},
     }
-    with whole_file(args.out / "best_of.json") as made:
+    with whole_file(args.out / NAME) as made:
         made.write_text(json.dumps(scores, indent=2) + "\n")
     figure(scores).save(args.out)
     print(table(scores))
-    print(args.out / "best_of.json")
+    print(args.out / NAME)
 
 
 def _check_kind(name: str, model: str) -> None:
@@ -151,8 +152,19 @@ def _kept(file: Path, cases: Cases, notes: list[list[Note | None]]) -> list[dict
     return graded.read(file)
 
 
-def figure(scores: dict[str, Any]) -> Figure:
-    """The curves of the first measure that there is, with their intervals."""
+def read_scores(folder: Path) -> dict[str, Any]:
+    """What a finished run left in its folder."""
+    try:
+        scores = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except ValueError:
+        scores = {}
+    if not {"cases", "n", "unreadable", "measures"} <= scores.keys():
+        raise UserError(f"{folder / NAME} was not written by eval.best_of; run it again")
+    return scores
+
+
+def figure(scores: dict[str, Any], of: str = "") -> Figure:
+    """The curves of the first measure that there is, with their intervals; `of` names the run in a report."""
     name = next(iter(scores["measures"]))
     curves = scores["measures"][name]["curves"]
     drawn = {rule: curves[rule] for rule in DRAWN if rule in curves}
@@ -168,7 +180,8 @@ def figure(scores: dict[str, Any]) -> Figure:
         axis.set(xlabel="notes to choose from (N)", ylabel={FACTS: "right facts", WORDS: "F1 of words"}[name])
         return canvas
 
-    return Figure("best_of", "Best-of-N", MEASURES[name], draw)
+    title, caption = f"{of}: best of N notes" if of else "Best-of-N", MEASURES[name]
+    return Figure(f"best_of-{of}" if of else "best_of", title, f"{caption[0].upper()}{caption[1:]}.", draw)
 
 
 def table(scores: dict[str, Any]) -> str:

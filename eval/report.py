@@ -2,10 +2,10 @@
 
     python -m eval.report --runs before=runs/before after=runs/after runs/grpo --out report
 
-A run is a folder that eval.score or eval.prm has scored or a training run folder (metrics.jsonl), each with an optional
-NAME=. An evaluation stands beside the row of the papers that its model's recipe trains, or that NAME says
-(table2/90/best). Writes OUT/index.html, which opens from disk without a network, with --figures also OUT/figures/*.png
-and *.pdf, and prints the main tables. Notes and completions are in the page only with --embed-notes.
+A run is a folder that eval.score or eval.prm has scored, one of eval.best_of, or a training run folder (metrics.jsonl),
+each with an optional NAME=. An evaluation stands beside the row of the papers that its model's recipe trains, or that
+NAME says (table2/90/best). Writes OUT/index.html, which opens from disk without a network, with --figures also
+OUT/figures/*.png and *.pdf, and prints the main tables. Notes and completions are in the page only with --embed-notes.
 """
 
 import sys
@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from common.commands import UserError, existing, parser, run
 from common.files import whole_file
 from common.record import command_line
+from eval import best_of
 from eval.page import verifications as of_notes
 from eval.page import views
 from eval.page.cases import pack
@@ -51,17 +53,19 @@ def main(argv: list[str] | None = None) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; choose a folder")
     data = existing(args.data, "the data", "check --data") if args.data else None
-    evaluations, trainings, verifications = _read(args.runs)
+    evaluations, trainings, verifications, choices = _read(args.runs)
     if args.embed_notes and not ((evaluations or verifications) and args.cases):
         raise UserError("--embed-notes needs a scored folder among --runs and --cases of at least 1")
     differences = paired(evaluations)
     cases = pack(evaluations, args.cases, args.embed_notes, data) if args.cases else []
     notes = [of_notes.graded_notes(each, args.cases, args.embed_notes, data) for each in verifications if args.cases]
     verified = [f"{each.name}: {table(each.scores)}" for each in verifications]
-    print("\n".join(filter(None, [tables(evaluations, differences, trainings), *verified])))
+    chosen = [f"{name}: {best_of.table(scores)}" for name, scores in choices.items()]
+    print("\n".join(filter(None, [tables(evaluations, differences, trainings), *verified, *chosen])))
     from eval.page.render import render
 
     figures = views.figures(evaluations, trainings) | {"verification": of_notes.figures(verifications)}
+    figures["choice"] = [best_of.figure(scores, name) for name, scores in choices.items()]
     described = views.described(data if evaluations or trainings else None)  # of notes, --data says where they are
     shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
     shown |= {"trainings": trainings, "figures": figures, "files": args.figures}
@@ -79,20 +83,24 @@ def main(argv: list[str] | None = None) -> None:
         print(WARNING.format(path, count), file=sys.stderr)
 
 
-def _read(arguments: Sequence[str]) -> tuple[list[Evaluation], list[Training], list[Verification]]:
-    """The evaluations, the training runs and the verifications, in their order, under names that differ."""
+def _read(
+    arguments: Sequence[str],
+) -> tuple[list[Evaluation], list[Training], list[Verification], dict[str, dict[str, Any]]]:
+    """The evaluations, the training runs, the verifications and the choices among notes, under names that differ."""
     folders = [named(argument) for argument in arguments]
     times = Counter(name for name, _ in folders)
-    evaluations, trainings, verifications = [], [], []
+    evaluations, trainings, verifications, choices = [], [], [], {}
     for name, folder in folders:
         name = name if times[name] == 1 else str(folder)
         if (folder / "metrics.jsonl").is_file() and not (folder / "scores.json").exists():
             trainings.append(read_training(name, folder))
+        elif (folder / best_of.NAME).is_file():
+            choices[name] = best_of.read_scores(folder)
         elif of_notes.is_verification(folder):
             verifications.append(of_notes.read_verification(name, folder))
         else:
             evaluations.append(read_evaluation(name, folder))
-    return evaluations, trainings, verifications
+    return evaluations, trainings, verifications, choices
 
 
 def tables(evaluations: Sequence[Evaluation], differences: Sequence[Scored], trainings: Sequence[Training]) -> str:

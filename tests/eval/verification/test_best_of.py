@@ -126,12 +126,19 @@ def test_notes_are_graded_chosen_and_drawn(sampled: Path, prm: Path, tmp_path: P
     assert curves[ORACLE]["value"][-1] == 1 and curves["ORM"] == curves["end"]  # the same weights
     assert (out / "best_of.png").stat().st_size > 10_000 and (out / "best_of.pdf").exists()
     assert "over random" in done.stdout
+    report = run_command("eval.report", "--runs", f"tiny={out}", "--out", tmp_path / "report")
+    assert report.returncode == 0 and "over random" in report.stdout, report.stderr
+    page = (tmp_path / "report/index.html").read_text()
+    assert "tiny: best of N notes" in page and 'id="choice"' in page and 'id="verification"' not in page
     before = {part: part.stat().st_mtime_ns for part in out.rglob("part-*")}
     again = run_command(*words(sampled, prm, out, "--orm", orm, "--bootstrap", 100))
     assert again.stdout == done.stdout and "grading" not in again.stderr
     assert before == {part: part.stat().st_mtime_ns for part in out.rglob("part-*")}
     assert_refused(run_command(*words(sampled, orm, tmp_path / "x")), "give it as --orm")
     assert_refused(run_command(*words(sampled, prm, out, "--limit", 3)), "notes of other generations")
+    (out / "best_of.json").write_text("{}")
+    refused = run_command("eval.report", "--runs", out, "--out", tmp_path / "report")
+    assert_refused(refused, "was not written by eval.best_of")
 
 
 def test_bad_input_is_a_sentence(sampled: Path, prm: Path, clinic: Clinic, tmp_path: Path) -> None:
