@@ -158,7 +158,7 @@ if ((${#command[@]})); then
   env "${command_env[@]}" "${command[@]}" <&0 &
   job=$!
 else
-  echo "for a run elsewhere: export JUDGE_URL=$JUDGE_URL JUDGE_MODEL=$model${JUDGE_API_KEY:+ JUDGE_API_KEY=$JUDGE_API_KEY}"
+  echo "for a run elsewhere: export ${grader^^}_URL=$JUDGE_URL ${grader^^}_MODEL=$model${JUDGE_API_KEY:+ JUDGE_API_KEY=$JUDGE_API_KEY}"
 fi
 while [[ -z $job ]] || alive "$job"; do
   if ! alive "$judge"; then
