@@ -32,8 +32,8 @@ if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then
   exit $(($# == 0 ? 2 : 0))
 fi
 
-grader=judge
-if [[ $1 == --prm ]]; then grader=clinical_note; shift; [[ $# -gt 0 ]] || fail "a folder that sft.prm wrote must follow --prm"; fi
+grader=judge called=JUDGE
+if [[ $1 == --prm ]]; then grader=clinical_note called=PRM; shift; [[ $# -gt 0 ]] || fail "a folder that sft.prm wrote must follow --prm"; fi
 model=$1 arguments=() command=()
 shift
 while (($#)); do
@@ -158,7 +158,7 @@ if ((${#command[@]})); then
   env "${command_env[@]}" "${command[@]}" <&0 &
   job=$!
 else
-  echo "for a run elsewhere: export ${grader^^}_URL=$JUDGE_URL ${grader^^}_MODEL=$model${JUDGE_API_KEY:+ JUDGE_API_KEY=$JUDGE_API_KEY}"
+  echo "for a run elsewhere: export ${called}_URL=$JUDGE_URL ${called}_MODEL=$model${JUDGE_API_KEY:+ JUDGE_API_KEY=$JUDGE_API_KEY}"
 fi
 while [[ -z $job ]] || alive "$job"; do
   if ! alive "$judge"; then
