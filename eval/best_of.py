@@ -163,8 +163,8 @@ def read_scores(folder: Path) -> dict[str, Any]:
     return scores
 
 
-def figure(scores: dict[str, Any], of: str = "") -> Figure:
-    """The curves of the first measure that there is, with their intervals; `of` names the run in a report."""
+def figure(scores: dict[str, Any], key: str = "best_of", title: str = "Best-of-N") -> Figure:
+    """The curves of the first measure that there is, with their intervals."""
     name = next(iter(scores["measures"]))
     curves = scores["measures"][name]["curves"]
     drawn = {rule: curves[rule] for rule in DRAWN if rule in curves}
@@ -180,8 +180,7 @@ def figure(scores: dict[str, Any], of: str = "") -> Figure:
         axis.set(xlabel="notes to choose from (N)", ylabel={FACTS: "right facts", WORDS: "F1 of words"}[name])
         return canvas
 
-    title, caption = f"{of}: best of N notes" if of else "Best-of-N", MEASURES[name]
-    return Figure(f"best_of-{of}" if of else "best_of", title, f"{caption[0].upper()}{caption[1:]}.", draw)
+    return Figure(key, title, f"{MEASURES[name].capitalize()}.", draw)
 
 
 def table(scores: dict[str, Any]) -> str:

@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
     from eval.page.render import render
 
     figures = views.figures(evaluations, trainings) | {"verification": of_notes.figures(verifications)}
-    figures["choice"] = [best_of.figure(scores, name) for name, scores in choices.items()]
+    numbered = enumerate(choices.items(), 1)  # a name may hold a slash, and the key names files
+    figures["choice"] = [best_of.figure(of, f"best_of-{i}", f"{name}: best of N notes") for i, (name, of) in numbered]
     described = views.described(data if evaluations or trainings else None)  # of notes, --data says where they are
     shown = {"data": described, "command": command_line("eval.report", argv), "embedded": args.embed_notes}
     shown |= {"trainings": trainings, "figures": figures, "files": args.figures}

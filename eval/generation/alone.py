@@ -35,7 +35,7 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any]) -
                 if isinstance(answer, Exception):
                     raise answer
                 yield answer
-        except EOFError as error:
+        except (EOFError, OSError) as error:  # between two messages, or within one
             raise UserError(f"vLLM ended on {model}, perhaps for want of memory; {engines.TOLD}") from error
         finally:
             child.kill()

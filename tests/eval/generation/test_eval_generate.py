@@ -143,6 +143,23 @@ def test_a_run_that_is_stopped_loses_no_part_and_leaves_nothing_running(world, c
         assert rows_of(out) == rows_of(tmp_path / "through"), "what a run would have given that nobody stopped"
 
 
+@pytest.mark.slow
+def test_an_engine_that_dies_is_a_sentence_and_its_parts_stay(world, tmp_path):
+    import psutil
+
+    out = tmp_path / "g"
+    given = {"data": world.data / "drg/rl/full_50.parquet", "limit": 144, "n": 16, "max_tokens": 48}
+    asked = [sys.executable, "-m", *map(str, words(world, out, **given))]
+    process = subprocess.Popen(asked, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not parts.paths(out) and process.poll() is None:
+        time.sleep(0.1)
+    (engine,) = (child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline()))
+    engine.kill()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 2 and "vLLM ended on" in said and "Traceback" not in said, said
+    assert parts.paths(out) and not parts.read_run(out)["finished"]
+
+
 PLAIN = """
 import json, os, sys, time
 from eval.generation.engines import environment

@@ -126,10 +126,11 @@ def test_notes_are_graded_chosen_and_drawn(sampled: Path, prm: Path, tmp_path: P
     assert curves[ORACLE]["value"][-1] == 1 and curves["ORM"] == curves["end"]  # the same weights
     assert (out / "best_of.png").stat().st_size > 10_000 and (out / "best_of.pdf").exists()
     assert "over random" in done.stdout
-    report = run_command("eval.report", "--runs", f"tiny={out}", "--out", tmp_path / "report")
+    report = run_command("eval.report", "--runs", f"tiny/1={out}", "--out", tmp_path / "report", "--figures")
     assert report.returncode == 0 and "over random" in report.stdout, report.stderr
     page = (tmp_path / "report/index.html").read_text()
-    assert "tiny: best of N notes" in page and 'id="choice"' in page and 'id="verification"' not in page
+    assert (tmp_path / "report/figures/best_of-1.png").exists() and "tiny/1: best of N notes" in page
+    assert 'id="choice"' in page and 'id="verification"' not in page
     before = {part: part.stat().st_mtime_ns for part in out.rglob("part-*")}
     again = run_command(*words(sampled, prm, out, "--orm", orm, "--bootstrap", 100))
     assert again.stdout == done.stdout and "grading" not in again.stderr
