@@ -113,8 +113,8 @@ def generate(words: list[str]) -> dict[str, Any]:
 class Engine(engines.Engine):
     """The engine of eval.generate, which first answers everything as plain vLLM would."""
 
-    def __init__(self, *words: Any) -> None:
-        super().__init__(*words)
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
         from vllm import LLM
         from vllm.entrypoints import llm
 

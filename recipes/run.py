@@ -61,8 +61,9 @@ def environment(config: DictConfig, folder: RunFolder, place: str, address: str 
 def command(recipe: str, overrides: list[str], folder: RunFolder, cluster: Cluster | None) -> list[str]:
     """verl's own command line for the recipe."""
     about = record.read(folder.path)
-    key = "ray_kwargs.ray_init._node_ip_address"
-    here = [] if OmegaConf.select(folder.config, key) else [f"++{key}='{LOOPBACK}'"]
+    ray = OmegaConf.select(folder.config, "ray_kwargs.ray_init")
+    ours = {"_node_ip_address": LOOPBACK, "include_dashboard": False}  # a page that nobody opens, and its processes
+    here = [f"++ray_kwargs.ray_init.{key}={value}" for key, value in ours.items() if ray.get(key) is None]
     data, rollout = folder.config.data, folder.config.actor_rollout_ref.rollout
     context = rollout.max_model_len or data.max_prompt_length + data.max_response_length  # vLLM's: the model's, else
     return [

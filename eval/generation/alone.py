@@ -26,7 +26,8 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any]) -
     ours, theirs = spawn.Pipe(duplex=False)
     before = signal.signal(signal.SIGTERM, stop)
     with scratch_folder() as folder:
-        child = spawn.Process(target=_serve, args=(theirs, folder, list(blocks), model, settings), daemon=True)
+        words = (theirs, folder, engines.Engine, list(blocks), model, settings)
+        child = spawn.Process(target=_serve, args=words, daemon=True)
         child.start()
         theirs.close()
         try:
@@ -43,14 +44,21 @@ def complete(blocks: Sequence[pa.Table], model: str, settings: dict[str, Any]) -
             signal.signal(signal.SIGTERM, before)
 
 
-def _serve(out: Connection, folder: str, blocks: list[pa.Table], model: str, settings: dict[str, Any]) -> None:
+def _serve(
+    out: Connection,
+    folder: str,
+    kind: type[engines.Engine],
+    blocks: list[pa.Table],
+    model: str,
+    settings: dict[str, Any],
+) -> None:
     """The child: answers go out as they are done, an error in the place of one."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both, and the parent decides
     os.environ |= {"TMPDIR": folder, "GLOO_SOCKET_IFNAME": "lo"}  # what vLLM leaves behind goes with it; nobody listens
     sequences = engines.SEQUENCES_ON_CPU
     try:
-        engine = engines.Engine(model, settings, sequences, gpus=1, cpu_threads=engines.threads())
+        engine = kind(model, settings, sequences, gpus=1, cpu_threads=engines.threads())
         pool = ThreadPoolExecutor(engines.calls(blocks, sequences, settings))
         for done in as_completed([pool.submit(engine, block) for block in blocks]):
             out.send(done.result())

@@ -43,7 +43,8 @@ def test_every_recipe_and_row_is_composed_as_hydra_does(launch: Launch) -> None:
 
 
 RECIPE, CPU = "drg_sapphire/strict", "hardware=cpu"
-ADDRESS = "ray_kwargs.ray_init._node_ip_address"
+RAY = "ray_kwargs.ray_init"
+ADDRESS, DASHBOARD = f"{RAY}._node_ip_address", f"{RAY}.include_dashboard"
 KEYS = [
     "ray_kwargs.ray_init.num_gpus=2",  # of the profile
     "trainer.v1.medcode.poll_seconds=1",
@@ -68,19 +69,24 @@ def test_a_key_is_changed_in_the_plain_form_and_in_hydras(world: World, override
     assert str(found).lower() == value
 
 
-def test_the_users_address_of_ray_wins(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_is_on_loopback_without_its_dashboard_unless_the_user_says_so(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUNS_DIR", str(tmp_path))
     for name, value in world.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
 
     def told(*overrides: str) -> list[str]:
-        folder = RunFolder(RECIPE, [CPU, *overrides], compose(RECIPE, [CPU, *overrides]), "x")
+        folder = RunFolder(RECIPE, [*overrides], compose(RECIPE, [*overrides]), "x")
         folder.open(fresh=True)
         folder.begin()
-        return [word for word in command(RECIPE, [CPU, *overrides], folder, None) if ADDRESS in word]
+        words = command(RECIPE, [*overrides], folder, None)
+        return [word for word in words if word.startswith((f"++{ADDRESS}=", f"++{DASHBOARD}="))]
 
-    assert told() == [f"++{ADDRESS}='127.0.0.2'"]
-    assert told(f"{ADDRESS}=127.0.0.9") == [f"++{ADDRESS}=127.0.0.9"]
+    assert told(CPU) == [f"++{ADDRESS}=127.0.0.2"]  # the profile leaves the dashboard out itself
+    assert told() == [f"++{ADDRESS}=127.0.0.2", f"++{DASHBOARD}=False"]
+    assert told(CPU, f"{ADDRESS}=127.0.0.9") == [f"++{ADDRESS}=127.0.0.9"]
+    assert told(f"{DASHBOARD}=true") == [f"++{DASHBOARD}=true", f"++{ADDRESS}=127.0.0.2"]
 
 
 def test_a_misspelt_option_of_the_reward_suggests_the_option() -> None:
