@@ -122,7 +122,7 @@ class Engine(engines.Engine):
         with patch.object(llm.LLMEngine, "from_engine_args", lambda *_, **__: self.engine):  # one start for both
             plain = LLM(self.model, dtype=self.settings["dtype"], generation_config="vllm")
         began = time.monotonic()
-        requests = [self._request(index, chat) for index, chat in json.loads(file.read_text())]
+        requests = self.requests(json.loads(file.read_text()))
         done = plain.generate([one[1] for one in requests], [one[2] for one in requests], use_tqdm=False)
         tokens = sum(len(sample.token_ids) for one in done for sample in one.outputs)
         file.write_text(json.dumps(tokens / (time.monotonic() - began)))

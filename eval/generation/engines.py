@@ -31,6 +31,7 @@ SEQUENCES_ON_CPU, SEQUENCES_ON_GPU = 256, 512
 TOLD = "generate.log tells the whole story"
 
 Sample = tuple[str, int, str]  # text, number of tokens, reason of the end
+Chat = list[dict[str, str]]
 Request = tuple[str, dict[str, list[int]], Any]  # name, prompt, SamplingParams
 
 
@@ -148,8 +149,12 @@ class Engine:
         samples = [[(one.text, len(one.token_ids), one.finish_reason) for one in row] for row in call.whole.result()]
         return answered(block, samples).append_column("ready", pa.array([self.ready] * len(samples)))
 
-    def _request(self, index: int, chat: list[dict[str, str]]) -> Request:
-        tokens = prompt_tokens(self.tokenizer, chat, self.settings["prefill"])
+    def requests(self, cases: Sequence[tuple[int, Chat]]) -> list[Request]:
+        """What vLLM is handed for these (index, chat)."""
+        tokens = prompts_as_tokens(self.tokenizer, [chat for _, chat in cases], self.settings["prefill"])
+        return [self._request(index, prompt) for (index, _), prompt in zip(cases, tokens, strict=True)]
+
+    def _request(self, index: int, tokens: list[int]) -> Request:
         if len(tokens) >= self.longest:
             raise UserError(
                 f"the prompt of case {index} has {len(tokens)} tokens and {self.model} takes {self.longest} with "
@@ -185,7 +190,7 @@ class Engine:
         while not self.inbox.empty() or not self.waiting:
             call = self.inbox.get()
             try:
-                requests = [self._request(row["index"], row["prompt"]) for row in call.rows]
+                requests = self.requests([(row["index"], row["prompt"]) for row in call.rows])
             except UserError as error:
                 call.whole.set_exception(error)
                 continue
@@ -203,10 +208,16 @@ def answered(cases: pa.Table, samples: list[list[Sample]]) -> pa.Table:
     return made
 
 
-def prompt_tokens(tokenizer: Any, chat: list[dict[str, str]], prefill: str = "") -> list[int]:
-    """What the model is given: the chat in its own template, and what opens the answer."""
-    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + prefill
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+def prompts_as_tokens(tokenizer: Any, chats: Sequence[Chat], prefill: str = "") -> list[list[int]]:
+    """What the model is given: the chats in its own template, and what opens the answer. At once, because the tokenizer
+    then leaves the interpreter to others and may take all cores."""
+    texts = tokenizer.apply_chat_template(list(chats), tokenize=False, add_generation_prompt=True)
+    return tokenizer([text + prefill for text in texts], add_special_tokens=False)["input_ids"]
+
+
+def prompt_tokens(tokenizer: Any, chat: Chat, prefill: str = "") -> list[int]:
+    """The same of one chat."""
+    return prompts_as_tokens(tokenizer, [chat], prefill)[0]
 
 
 def request_seed(seed: int, index: int) -> int:
@@ -216,9 +227,10 @@ def request_seed(seed: int, index: int) -> int:
 
 def environment(cpu_threads: int) -> dict[str, str]:
     """vLLM reads these when it is imported; the model is a local folder, so nothing needs the network."""
-    settings = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    settings = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "true"}
     if cpu_threads:
         settings |= {
+            "TOKENIZERS_PARALLELISM": "false",  # the cores are the engine's
             "OMP_NUM_THREADS": str(cpu_threads),
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin cost most of the speed when others use the cores
             "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),

@@ -3,10 +3,10 @@
 config = compose("drg_sapphire/strict", ["hardware=cpu"])
 """
 
-import copy
 import difflib
 import importlib.util
 import os
+import pickle
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -180,6 +180,12 @@ def _composed_once(name: str) -> DictConfig:
 
 
 @cache
+def _pickled_defaults() -> bytes:
+    """The same, of which a copy is had six times as quickly as by deepcopy."""
+    return pickle.dumps(verl_defaults())
+
+
+@cache
 def verl_config_dir() -> Path:
     """Where verl keeps its YAML; found without importing verl, which takes long."""
     spec = importlib.util.find_spec("verl")
@@ -190,14 +196,14 @@ def verl_config_dir() -> Path:
 
 def _compose(name: str, overrides: list[str]) -> DictConfig:
     """What Hydra composes, twice as quick from verl's part as one file: that fits unless more of verl's is chosen."""
-    whole, load = verl_defaults(), OmegaConf.load
+    whole, load = _pickled_defaults(), OmegaConf.load
 
     def loaded(file: Any) -> Any:
         if not Path(file.name).is_relative_to(verl_config_dir()):
             return load(file)
         if Path(file.name).name != "ppo_trainer.yaml":
             raise FileExistsError("one of the thirty that ppo_trainer is composed of")
-        config = copy.deepcopy(whole)
+        config = pickle.loads(whole)
         OmegaConf.set_struct(config, None)
         return config
 

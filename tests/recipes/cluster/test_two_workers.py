@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Launches:
         said = ""
         for line in launcher.stdout:
             said += line
-            if line.startswith(f"step {step}/"):
+            if re.match(rf"step +{step}/", line):
                 return said
         raise AssertionError(said + launcher.stderr.read())
 
