@@ -61,7 +61,7 @@ def check_all() -> None:
     jobs = {recipe: [row for row in paper_rows().values() if row.recipe == recipe] for recipe in recipes()}
     with default_places():
         compose(next(iter(jobs)))  # the files that it reads are kept, for all that the pool forks
-    seldom = {"initializer": gc.set_threshold, "initargs": (200_000,)}  # configurations are many small objects that stay
+    seldom = {"initializer": gc.set_threshold, "initargs": (200_000,)}  # configurations: many objects that stay
     with patch.object(base, "parse", known), ProcessPoolExecutor(**seldom) as pool:
         large_first = sorted(jobs, key=lambda recipe: -len(jobs[recipe]))
         found = {recipe: pool.submit(check_together, recipe, jobs[recipe]) for recipe in large_first}
