@@ -7,6 +7,7 @@ A process of its own, which recipes.cluster.joining starts and reads: Ray ends w
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -91,8 +92,24 @@ def compare(ray: Any, nodes: list[dict[str, Any]], asked: dict[str, Any]) -> Non
             )
 
 
-def deaths(ray: Any) -> Iterator[str]:
-    """A sentence for each worker of the launch that died, for ever."""
+def gone(ray: Any, nodes: list[dict[str, Any]]) -> Iterator[str]:
+    """The nodes whose raylet ended: Ray itself takes up to half a minute to notice, and workers elsewhere die of it."""
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    for node in nodes:
+        address = node["NodeManagerAddress"]
+        try:
+            socket.create_connection((address, node["NodeManagerPort"]), timeout=1).close()
+            there = True
+        except ConnectionRefusedError:
+            there = False
+        except OSError:  # a network that is slow, or closed between others than the head
+            there = True
+        if not there or node["NodeID"] not in alive:
+            yield f"the node is gone: {address}, where Ray's raylet ended or cannot be reached"
+
+
+def deaths(ray: Any, nodes: list[dict[str, Any]]) -> Iterator[str]:
+    """A sentence for each node and worker of the launch that died, for ever; a node before the workers that miss it."""
     from ray.core.generated.common_pb2 import ActorDiedErrorContext as Died
 
     told: set[str] = set()
@@ -100,7 +117,11 @@ def deaths(ray: Any) -> Iterator[str]:
     while True:
         family = {process.pid for process in psutil.Process(os.getppid()).children(recursive=True)} - {os.getpid()}
         jobs |= {job["JobID"] for job in ray._private.state.jobs() if job["DriverPid"] in family}
-        dead = (ray._private.state.actors(None, ray.JobID.from_hex(job), "DEAD").values() for job in jobs)
+        dead = [ray._private.state.actors(None, ray.JobID.from_hex(job), "DEAD").values() for job in jobs]
+        for sentence in gone(ray, nodes):  # looked at after the workers, for what ended them ended before them
+            if sentence not in told:
+                told.add(sentence)
+                yield sentence
         for actor in sorted(chain.from_iterable(dead), key=lambda actor: actor["EndTime"]):
             cause, id = actor["DeathCause"], actor["ActorID"]
             why = cause.actor_died_error_context.reason
@@ -137,7 +158,7 @@ def main() -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:  # another version of Ray, say
         return say(error=f"the Ray at {asked['address']} cannot be joined: {' '.join(str(error).split())[:300]}")
     say(nodes=[node["NodeManagerAddress"] for node in nodes])
-    for sentence in deaths(ray):
+    for sentence in deaths(ray, nodes):
         say(died=sentence)
 
 

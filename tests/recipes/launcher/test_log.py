@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from common.processes import LOOPBACK
 from recipes.launcher.log import Log
 
 EARLIER = "RuntimeError: of a launch long ago\nEngineDeadError\n"
@@ -55,6 +56,18 @@ def test_an_engine_that_died_on_another_node_is_a_fault_when_verl_goes_on(
     monkeypatch.setattr("recipes.launcher.log.ENGINE_GRACE", -1.0)
     assert seen.fault() == "the worker VLLM::EngineCore on node 10.0.0.2 died"
     assert seen.cause().startswith("the worker VLLM::EngineCore on node 10.0.0.2 died; ")
+
+
+SERVER = "(vLLMHttpServer pid=7) ERROR [async_llm.py] vllm.v1.engine.exceptions.EngineDeadError: EngineCore"
+TASK = "(AgentLoop pid=9) RayTaskError(EngineDeadError): ray::vLLMHttpServer.generate() (pid={}, ip={}, actor_id=0)"
+
+
+@pytest.mark.parametrize(
+    ("pid", "ip", "named"), [(7, "10.0.0.2", " on node 10.0.0.2"), (8, "10.0.0.2", ""), (7, LOOPBACK, "")]
+)
+def test_the_node_of_an_engine_is_read_where_ray_says_it(tmp_path: Path, pid: int, ip: str, named: str) -> None:
+    seen = log(tmp_path, f"{START}{SERVER}\n{TASK.format(pid, ip)}\n")
+    assert seen.cause().startswith(f"the worker VLLM::EngineCore{named} died; ")
 
 
 FULL = (
