@@ -7,6 +7,7 @@ log.cause()
 """
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ SERVER = r"vLLMHttpServer[^\n]*\bpid={pid}, ip=([\d.]+)"  # Ray names the node i
 ENGINE_GRACE = 15.0  # seconds in which verl may end by itself after it
 CAUSE = re.compile(r"^(?:ray\.exceptions\.\w+: )?(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt)): \S.*")
 FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded|PytorchStreamWriter failed writing")
+NOTHING = 4 << 20  # bytes of a disk on which no log line and no checkpoint fits
 CRASHED = re.compile(r"[^.:]*\b[Nn]ode (?:has crashed|died)[^.]*")  # what Ray says when one of its daemons is gone
 STARTS = (  # what the log says first, and what it means
     ("Started a local Ray instance|Connected to Ray cluster", "Ray is up; verl is loaded"),
@@ -81,9 +83,11 @@ class Log:
         return dead + found
 
     def full(self) -> str | None:
-        """That the disk is full, which a dead worker and the errors that follow hide."""
-        line = next((line for line in self._lines() if FULL.search(line)), None)
-        return f"the disk is full: {line[:300]}; free some and launch again, which resumes the run" if line else None
+        """That the disk is full, which a dead worker and the errors that follow hide; the log may have had no room."""
+        what = next((line[:300] for line in self._lines() if FULL.search(line)), None)
+        if not what and shutil.disk_usage(self.path.parent).free < NOTHING:
+            what = f"there is no room left at {self.path.parent}"
+        return f"the disk is full: {what}; free some and launch again, which resumes the run" if what else None
 
     def crash(self) -> str | None:
         """What Ray says of a daemon that is gone."""
