@@ -27,10 +27,7 @@ def figures(evaluations: Sequence[Evaluation]) -> list[Figure]:
     runs = {run.name: run.scores["value"] for run in evaluations if "value" in run.scores}
     if not runs:
         return []
-    year = next(iter(runs.values()))["weights"]["year"]
-    caption = " ".join(
-        [f"Relative weights of FY {year}; the dashed line is a review of cases drawn at random.", *_said(runs)]
-    )
+    caption = " ".join(["The dashed line is a review of cases drawn at random.", *_said(runs)])
     title = "Share of the weight error that a review of the least certain cases catches"
     return [Figure("review", title, caption, partial(_drawn, runs=runs))]
 
@@ -38,7 +35,12 @@ def figures(evaluations: Sequence[Evaluation]) -> list[Figure]:
 def _said(runs: dict[str, Any]) -> Iterator[str]:
     for name, found in runs.items():
         cells = (f"{title} {text(found['metrics'][key], scale=1, digits=3)}" for key, title in SHOWN.items())
-        yield f"{name}: {', '.join(cells)}."
+        without = text(found["metrics"]["no_answer"])
+        curve = "" if found["review"]["curve"] else "; no curve, as no answer is wrong or all are equally certain"
+        yield (
+            f"{name}, weights of FY {found['weights']['year']}: {', '.join(cells)}; {without} percent have no paid "
+            f"answer and count as weight 0{curve}."
+        )
 
 
 def _drawn(palette: Palette, runs: dict[str, Any]) -> Any:
@@ -48,12 +50,14 @@ def _drawn(palette: Palette, runs: dict[str, Any]) -> Any:
     axis = canvas.subplots()
     axis.plot([0, 100], [0, 100], color=palette.soft, linewidth=1, linestyle="--")
     for i, (name, found) in enumerate(runs.items()):
-        rows = found["review"]["curve"]
+        if not (rows := found["review"]["curve"]):
+            continue
         x, colour = [100 * row["reviewed"] for row in rows], palette.of(i)
         low, high = zip(*(row["interval"] for row in rows), strict=True)
         axis.fill_between(x, [100 * v for v in low], [100 * v for v in high], color=colour, alpha=0.15, linewidth=0)
         marker = MARKERS[i % len(MARKERS)]
         axis.plot(x, [100 * row["value"] for row in rows], color=colour, marker=marker, label=f"\u200a{name}")
     axis.set(xlabel="least certain cases that are reviewed, percent", ylabel="weight error caught, percent")
-    canvas.legend(loc="outside upper left", ncols=4)
+    if len(axis.lines) > 1:
+        canvas.legend(loc="outside upper left", ncols=4)
     return canvas

@@ -3,8 +3,10 @@
     found = value(samples, "CMS-1655-F_Table_5.txt", 2017, Bootstrap())
     found["metrics"]["error"], found["review"]["curve"]
 
-The answer of a case is the one with most votes, or a classifier's most probable. A case without a valid answer is
-coded as nothing: its weight is 0, so it is under-coded by the whole weight of its gold.
+The answer of a case is the one with most votes (of several the one said first), or a classifier's most probable. A case
+without a valid answer is coded as nothing: its weight is 0, so it is under-coded by the whole weight of its gold. So is
+one that is answered with a DRG that is not paid for. Where all answers are equally certain, as with one sample a case,
+or none is wrong, a review by certainty has nothing to show and there is no curve.
 """
 
 from pathlib import Path
@@ -18,7 +20,10 @@ from eval.scoring.intervals import Bootstrap, means, ratios
 from eval.scoring.metrics import Array
 from eval.scoring.samples import Samples
 
-ANSWER = "the answer with most votes, or the most probable; without a valid one the weight is 0"
+ANSWER = (
+    "the answer with most votes, of several the one said first, or the most probable; without a valid one, and for "
+    "DRGs that are not paid for, the weight is 0"
+)
 METRICS = {
     "error": "mean of predicted minus gold weight",
     "absolute_error": "mean of its absolute value",
@@ -28,13 +33,13 @@ METRICS = {
     "under_coded": "share of cases whose predicted weight is lower",
     "cmi_gold": "case-mix index of the golds: their mean weight",
     "cmi_predicted": "case-mix index of the answers: their mean weight",
-    "no_answer": "share of cases without a valid answer",
+    "no_answer": "share of cases without a valid answer that is paid for",
 }
 SHARES = ("over_coded", "under_coded", "no_answer")
 REVIEW = (
-    "share of all absolute weight error that stands in the least certain cases, certainty being the share of the votes "
-    "or the probability of the answer; of cases that are equally certain a fair draw is reviewed. Cases drawn at "
-    "random would catch their own share"
+    "share of all absolute weight error that stands in the least certain cases, certainty being the share of the "
+    "samples that say the answer, or its probability; of cases that are equally certain a fair draw is reviewed. Cases "
+    "drawn at random would catch their own share"
 )
 PARTS = np.linspace(0.05, 1, 20)
 
@@ -52,12 +57,12 @@ def value(samples: Samples, path: str, year: int, bootstrap: Bootstrap) -> dict[
         raise UserError(f"{path} is a folder; give the file of weights itself") from error
     except ValueError as error:
         raise UserError(str(error)) from error
-    gold = np.array([weights[title] for title in golds])
-    said = np.array([weights[title] if title else 0.0 for title in answers])
+    gold = np.array([weights.get(title, 0.0) for title in golds])
+    said = np.array([weights.get(title, 0.0) for title in answers])
     error = said - gold
     columns = (
         *(error, abs(error), np.maximum(error, 0), np.maximum(-error, 0), error > 0, error < 0, gold, said),
-        np.array([answer is None for answer in answers]),
+        np.array([answer not in weights for answer in answers]),
     )
     estimates = means(np.column_stack(columns).astype(float), samples.patients, bootstrap)
     metrics = {
@@ -65,10 +70,12 @@ def value(samples: Samples, path: str, year: int, bootstrap: Bootstrap) -> dict[
         for (name, text), estimate in zip(METRICS.items(), estimates, strict=True)
     }
     sure = np.array([ballot.sure for ballot in ballots])
-    caught = ratios(
-        reviewed(sure) * abs(error)[:, None], abs(error)[:, None] * np.ones(len(PARTS)), samples.patients, bootstrap
-    )
-    curve = [{"reviewed": float(part), **each.cell()} for part, each in zip(PARTS, caught, strict=True)]
+    curve = []
+    if error.any() and len({ballot.sure for ballot in ballots if ballot.answers}) > 1:
+        caught = ratios(
+            reviewed(sure) * abs(error)[:, None], abs(error)[:, None] * np.ones(len(PARTS)), samples.patients, bootstrap
+        )
+        curve = [{"reviewed": float(part), **each.cell()} for part, each in zip(PARTS, caught, strict=True)]
     return {
         "weights": {"file": Path(path).name, "sha256": sha256(path), "year": year},
         "answer": ANSWER,
@@ -87,5 +94,5 @@ def reviewed(sure: Array) -> Array:
 def lines(found: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
     """What the terminal shows: name, cell, and whether it is a share."""
     cells = [(name, cell, name in SHARES) for name, cell in found["metrics"].items()]
-    fifth = min(found["review"]["curve"], key=lambda row: abs(row["reviewed"] - 0.2))
-    return [*cells, ("caught in 20 %", fifth, True)]
+    fifth = [row for row in found["review"]["curve"] if abs(row["reviewed"] - 0.2) < 1e-9]
+    return [*cells, *(("caught in 20 %", row, True) for row in fifth)]

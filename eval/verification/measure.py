@@ -70,9 +70,13 @@ def _hit(group: list[int], rows: Rows, table: list[float]) -> float:
 
 
 def accuracies(found: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-    """Value, interval and number of cases."""
+    """Value, interval and number of cases; chance is known exactly."""
     return {
-        name: {"value": float(hits.mean()), "interval": wilson(float(hits.sum()), len(hits)), "n": len(hits)}
+        name: {
+            "value": (value := float(hits.mean())),
+            "interval": [value, value] if name == CHANCE else wilson(float(hits.sum()), len(hits)),
+            "n": len(hits),
+        }
         for name, hits in found.items()
     }
 

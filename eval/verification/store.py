@@ -3,6 +3,7 @@
 shares = store.fill(out, path, rows, engine="transformers", model="runs/prm", command=…)
 """
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,10 @@ def _grade(missing: list[tuple[Path, list[dict[str, Any]]]], engine: str, model:
             for row, note in zip(block, notes, strict=True):
                 grade.check_length(note, f"candidate {row['candidate']} of case {row['case']}")
             columns = {name: [row[name] for row in block] for name in ("case", "candidate")}
-            table = pa.table({**columns, "right": grade(notes)}, SCHEMA)
+            right = grade(notes)
+            if not all(isfinite(share) for of in right for share in of):
+                raise UserError(f"{model} gives probabilities that are no numbers; try --dtype float32")
+            table = pa.table({**columns, "right": right}, SCHEMA)
             with whole_file(file) as made:
                 pq.write_table(table, made)
             bar.update(len(block))

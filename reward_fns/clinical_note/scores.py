@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reward_fns.clinical_note.notes import END
 
-LEAST = 1e-10  # in the place of a probability of 0, as in the published code
+LEAST = 1e-10  # in the place of a probability of 0 alone, as in the published code
 
 Aggregation = Callable[[Sequence[str], Sequence[float]], float]
 
 
 def _logs(shares: Sequence[float]) -> list[float]:
-    return [math.log(max(share, LEAST)) for share in shares]
+    return [math.log(share or LEAST) for share in shares]
 
 
 def _end(kinds: Sequence[str], shares: Sequence[float]) -> float:

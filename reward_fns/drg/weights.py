@@ -4,7 +4,8 @@
 
 The header may stand below titles; of several weights the one after the cap of 10 % counts. A DRG is found by its
 number, and its title must be of the same DRG of version 34 (words may be shortened, as that table does), because later
-years give numbers to other DRGs. What is wrong raises ValueError with a sentence.
+years give numbers to other DRGs. DRGs 998 and 999 are not paid for and have no weight. A table that names no year is
+taken for that of the year asked for. What is wrong raises ValueError with a sentence.
 """
 
 import csv
@@ -28,7 +29,7 @@ Row = list[str]
 
 
 def read(path: str | Path, year: int = YEAR, needed: Collection[str] = ()) -> dict[str, float]:
-    """The weight of every title that the table has one for; `needed` are those that it must have."""
+    """The weight of every title that the table has one for; `needed` must have one, if they are paid for."""
     above, rows = _table(Path(path))
     years = {int(found) for found in _YEAR.findall(" ".join(" ".join(row) for row in above))}
     if years and year not in years:
@@ -44,9 +45,9 @@ def read(path: str | Path, year: int = YEAR, needed: Collection[str] = ()) -> di
     for drg in ms_drg.DRGS:
         title, said = lines.get(drg.number, ("", ""))
         weight = _number(said)
-        wanted = drg.title in needed
+        wanted = drg.title in needed and drg.number not in UNGROUPED
         if wanted and drg.number not in lines:
-            raise ValueError(f"{path} has no DRG {drg.number}, which the data has ({drg.title}); give the whole table")
+            raise ValueError(f"{path} has no DRG {drg.number} ({drg.title}), a gold or an answer; give the whole table")
         if wanted and not _same(title, drg):
             raise ValueError(
                 f"{path} calls DRG {drg.number} {title!r}, and in version 34 it is {drg.title!r}: the table is of "
@@ -54,7 +55,7 @@ def read(path: str | Path, year: int = YEAR, needed: Collection[str] = ()) -> di
             )
         if weight is not None:
             found[drg.title] = weight
-        elif wanted or (drg.number in lines and drg.number not in UNGROUPED):
+        elif drg.number in lines and drg.number not in UNGROUPED:
             raise ValueError(f"{path}: the weight of DRG {drg.number} is {said!r}, which is no number; correct it")
     return found
 

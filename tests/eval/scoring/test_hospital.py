@@ -8,7 +8,7 @@ from eval.page.runs import read_evaluation
 from eval.page.value import figures
 from reward_fns.drg import ms_drg, weights
 from tests.conftest import assert_refused
-from tests.support.eval_folders import CHEST, folder, say, scores_of
+from tests.support.eval_folders import CHEST, folder, say, scores_of, settings
 from tests.support.icd_folders import icd_folder
 
 # An invented table: number, title as CMS shortens it, weight.
@@ -75,8 +75,37 @@ def test_right_answers_have_no_error_and_the_report_has_a_figure(tmp_path, comma
     value = scored(command, out, table(tmp_path / "t.txt"))
     assert value["metrics"]["error"]["value"] == value["metrics"]["absolute_error"]["value"] == 0
     assert value["metrics"]["cmi_predicted"]["value"] == pytest.approx(0.6)
+    assert value["review"]["curve"] == []  # there is nothing to catch
     (figure,) = figures([read_evaluation("mine", out)])
-    assert "mine: case-mix index 0.600" in figure.caption and "<svg" in figure.svg()
+    assert "mine, weights of FY 2017: case-mix index 0.600" in figure.caption and "<svg" in figure.svg()
+    assert "0.0 [0.0, 0.0] percent have no paid answer" in figure.caption and "no curve" in figure.caption
+
+
+def test_the_report_says_of_every_run_of_which_year_its_weights_are(tmp_path, command):
+    runs = []
+    for year in (2017, 2018):
+        out = folder(tmp_path / f"{year}")
+        scored(command, out, table(tmp_path / f"{year}.txt", year=str(year)), "--weights-year", year)
+        runs.append(read_evaluation(f"of {year}", out))
+    (figure,) = figures(runs)
+    assert all(f"of {year}, weights of FY {year}: case-mix" in figure.caption for year in (2017, 2018))
+    assert "25.0 [" in figure.caption and "no curve" not in figure.caption
+
+
+def test_an_answer_that_is_not_paid_for_weighs_nothing(tmp_path, command):
+    cases = [(i, CHEST, [say(CHEST)] * 4) for i in range(3)] + [(3, CHEST, [say("UNGROUPABLE")] * 4)]
+    value = scored(command, folder(tmp_path / "g", cases), table(tmp_path / "t.txt"))
+    found = {name: row["value"] for name, row in value["metrics"].items()}
+    assert found["error"] == pytest.approx(-0.6 / 4) and found["no_answer"] == 1 / 4
+
+
+def test_one_sample_a_case_ranks_nothing_and_has_no_curve(tmp_path, command):
+    cases = [(0, CHEST, [say(CHEST)]), (1, CHEST, [say("HYPERTENSION WITH MCC")]), (2, CHEST, ["no idea"])]
+    sampling = settings()["sampling"] | {"n": 1}
+    out = folder(tmp_path / "g", cases, made_with=settings(sampling=sampling))
+    done = command("eval.score", "--generations", out, "--weights", table(tmp_path / "t.txt"))
+    assert done.returncode == 0 and "absolute_error" in done.stdout and "caught in" not in done.stdout, done.stderr
+    assert scores_of(out)["value"]["review"]["curve"] == []
 
 
 def test_a_csv_is_read_and_of_two_weights_the_capped_one_counts(tmp_path):
@@ -118,7 +147,7 @@ def changed(number: str, *, title: str | None = None, weight: str | None = None)
 REFUSED = [
     ({"year": "2026"}, (), "is of FY 2026 and not of FY 2017"),
     ({}, ("--weights-year", 2018), "is of FY 2017 and not of FY 2018"),
-    ({"lines": [line for line in LINES if line[0] != "313"]}, (), "has no DRG 313, which the data has (CHEST PAIN)"),
+    ({"lines": [line for line in LINES if line[0] != "313"]}, (), "has no DRG 313 (CHEST PAIN), a gold or an answer"),
     ({"lines": changed("313", title="ANGINA PECTORIS")}, (), "calls DRG 313 'ANGINA PECTORIS'"),
     ({"lines": changed("292", weight="n/a")}, (), "the weight of DRG 292 is 'n/a', which is no number"),
     ({"lines": changed("795", weight="-1")}, (), "the weight of DRG 795 is '-1', which is no number"),
