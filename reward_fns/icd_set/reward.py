@@ -25,7 +25,7 @@ Between codes stand commas, semicolons or white space; dots are optional, and a 
 code more lowers what is earned unless it adds credit; where nothing is earned it changes nothing. `outcome="f1"` is the
 plain F1 of the sets (near 0), as LLM4ICD uses it; with outcome_scale 1 and format_weight 0 it is its whole reward.
 `matching="published"` gives a list what DeepICD-R1's published code gives it (codes.published, with its -0.2
-[unpaired]); there each code has blocks of its own, here one block has the list, and format, acc and f1 stay as they are.
+[unpaired]); there each code has blocks of its own, here one has the list; format, acc and f1 stay the same.
 """
 
 import math
