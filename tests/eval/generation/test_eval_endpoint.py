@@ -16,7 +16,7 @@ import pytest
 from data_prep import parquet
 from eval.generation import parts
 from tests.conftest import ROOT, assert_refused, run_process
-from tests.support.openai_server import OpenAIServer
+from tests.support.network.openai_server import OpenAIServer
 
 CASES, N = 40, 3
 NOTE = "hypothetical words of a note"
