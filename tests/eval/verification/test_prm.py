@@ -53,7 +53,9 @@ def test_scores_have_values_intervals_and_baselines(verified: Path) -> None:
     assert set(scores["accuracy"]) == {"sum", "mean", "min", "end", *measure.BASELINES, measure.CHANCE}
     for row in scores["accuracy"].values():
         assert 0 <= row["interval"][0] <= row["value"] <= row["interval"][1] <= 1 and row["n"] == scores["cases"] == 9
-    assert scores["accuracy"]["chance"]["value"] == pytest.approx(0.25)
+    assert [scores["accuracy"]["chance"]["value"], *scores["accuracy"]["chance"]["interval"]] == pytest.approx(
+        [0.25] * 3
+    )
     assert {"mean - sum", "mean - most labels"} <= set(scores["paired"]) and scores["paper"] == {}
     recall = scores["positions"]["recall"]
     assert recall["note_complete +"]["n"] + recall.get("note_complete -", {"n": 0})["n"] <= 36
@@ -188,6 +190,13 @@ def test_other_bad_input_is_a_sentence(clinic: Clinic, prm: Path, verified: Path
     assert_refused(said("--data", clinic.train, "--model", prm, "--out", verified), "other notes")
     assert_refused(said("--data", clinic.test, "--model", prm, *out, "--against", tmp_path), "no finished verification")
     assert_refused(said("--data", clinic.test, "--model", prm, *out, "--bootstrap", 0), "at least 1")
+    broken = AutoModelForCausalLM.from_pretrained(prm)
+    broken.get_output_embeddings().weight.data.fill_(float("nan"))
+    shutil.copytree(prm, tmp_path / "broken")
+    broken.save_pretrained(tmp_path / "broken")
+    refused = said("--data", clinic.test, "--model", tmp_path / "broken", "--out", tmp_path / "nan")
+    assert_refused(refused, "probabilities that are no numbers")
+    assert not [*(tmp_path / "nan").glob("part-*")]
     few = (*("--data", clinic.test, "--model", prm), "--limit", 3)
     assert_refused(said(*few, "--out", verified), "other notes (36)")
     assert_refused(said(*few, "--out", tmp_path / "few", "--against", verified), "grades of 36 notes", "these are 12")

@@ -150,6 +150,7 @@ def test_scores_of_a_note() -> None:
     found = {name: round(score(kinds, shares), 4) for name, score in AGGREGATIONS.items()}
     assert found == {"sum": -2.7014, "mean": -0.2701, "min": -0.6931, "end": -0.6931}
     assert AGGREGATIONS["min"](kinds, [0.0] * 10) == pytest.approx(-23.0259, abs=1e-4)  # log 1e-10
+    assert AGGREGATIONS["min"](kinds, [1e-12] * 10) == pytest.approx(-27.6310, abs=1e-4)  # 0 alone is replaced
 
 
 def test_the_sum_pays_for_omissions_and_mean_and_min_do_not() -> None:
