@@ -78,9 +78,12 @@ def check_gpus(config: DictConfig) -> None:
         busy = f", of which {len(found) - free} are in use" if free < len(found) else ""
         beside = f" and the judge for {judge} more" if judge else ""
         taken = " (the judge has its own)" if os.environ.get("JUDGE_URL") else ""
+        smaller = ", a smaller profile (hardware=h100x1)" if asked > 1 else ""
+        more = f"take a node with more{smaller}, or set CUDA_VISIBLE_DEVICES"
+        end = "end what uses the GPU (nvidia-smi names it), or take another node"
         raise ValueError(
             f"trainer.n_gpus_per_node asks for {asked} GPUs{beside}, but {len(found)} are visible{taken}{busy}; "
-            "take a node with more, a smaller profile (hardware=h100x1), or set CUDA_VISIBLE_DEVICES"
+            + (end if asked + judge <= len(found) else more)
             + (", or start the judge elsewhere and set JUDGE_URL" if judge or taken else "")
         )
 

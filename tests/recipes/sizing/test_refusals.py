@@ -67,7 +67,7 @@ def test_more_gpus_than_are_visible_and_free_are_refused(machine: Machine) -> No
     assert_refused(machine.gpus(2).check(RECIPE), "asks for 4 GPUs", "2 are visible", "hardware=h100x1")
     assert_refused(machine.gpus(8).check(RECIPE, CUDA_VISIBLE_DEVICES="0,1,2"), "3 are visible")
     assert_refused(machine.gpus(8).check(RECIPE, CUDA_VISIBLE_DEVICES=""), "0 are visible")
-    assert_refused(machine.gpus(4, busy=1).check(RECIPE), "4 are visible, of which 1 are in use")
+    assert_refused(machine.gpus(4, busy=1).check(RECIPE), "4 are visible, of which 1 are in use", "end what uses")
     # enough of them: it goes on, to the data that are not there
     assert_refused(machine.gpus(4).check(RECIPE, DATA_DIR="nowhere"), "the data file nowhere")
     assert_refused(machine.gpus(5, busy=1).check(RECIPE, DATA_DIR="nowhere"), "the data file nowhere")
