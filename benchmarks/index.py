@@ -43,6 +43,7 @@ def lines() -> Iterator[str]:
     """The table of each paper."""
     for paper in papers().values():
         numbers = paper_numbers(paper)
+        ours = "not run" if numbers else f"[results]({paper.folder}/README.md#results)"
         yield f"### {paper.title}\n"
         predicted = "GPUs | GB a GPU | s a step | GPU hours"
         printed = ", ".join(filter(None, ("paper", " / ".join(paper.index))))
@@ -52,7 +53,7 @@ def lines() -> Iterator[str]:
             short = row.id.removeprefix(f"{paper.folder}/")
             number = numbers.get(row.id, "only a figure" if "figure" in row.id else "not printed")
             command = f"`bash recipes/{paper.folder}/reproduce.sh {short}`"
-            yield f"| {short} | `{file_of(row)}` | {command} | {predicted_of(row)} | {number} | not run |"
+            yield f"| {short} | `{file_of(row)}` | {command} | {predicted_of(row)} | {number} | {ours} |"
         yield ""
     yield from beyond({row.recipe for paper in papers().values() for row in paper.rows.values()})
 
