@@ -73,13 +73,14 @@ def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
     if len(waiting) < len(jobs):
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done already", flush=True)
     finished, all_of_them, at_work = 0, len(waiting), {}
+    threads = max(1, len(os.sched_getaffinity(0)) // at_once)  # jobs with more than their share hinder each other
     with ThreadPoolExecutor(at_once) as pool:  # on a fault what is at work ends first
         while waiting or at_work:
             ready = [job for job in waiting if all(is_done(out, before) for before in job.after)]
             for job in ready[: at_once - len(at_work)]:
                 print(f"{'':9}{job.what} begins, its log is {_log(out, job)}", flush=True)
                 waiting.remove(job)
-                at_work[pool.submit(_job, out, job)] = job
+                at_work[pool.submit(_job, out, job, threads)] = job
             for future in wait(at_work, return_when=FIRST_COMPLETED).done:
                 job, seconds, finished = at_work.pop(future), future.result(), finished + 1
                 rest = left(out, jobs, [*at_work.values(), *waiting]) / at_once
@@ -88,13 +89,13 @@ def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
                 )
 
 
-def _job(out: Path, job: Job) -> float:
+def _job(out: Path, job: Job, threads: int) -> float:
     """Run a job; the seconds that it has taken in all."""
     began, before = time.monotonic(), made(out, job).get("seconds", 0.0)
     about = {"print": job.print, "settings": job.settings, "predicted": job.seconds}
     _write(out, job, about | {"seconds": before})
     for words in job.commands:
-        _command(out, job, words)
+        _command(out, job, words, threads)
     seconds = before + time.monotonic() - began
     _write(out, job, about | {"seconds": round(seconds, 1)})
     return seconds
@@ -136,12 +137,12 @@ def _write(out: Path, job: Job, about: dict[str, Any]) -> None:
         file.write_text(json.dumps(about, indent=1) + "\n")
 
 
-def _command(out: Path, job: Job, words: Sequence[str]) -> None:
+def _command(out: Path, job: Job, words: Sequence[str], threads: int) -> None:
     log = _log(out, job)
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, *words[1:]] if words[0] == "python" else list(words)
     command = [sys.executable, "-m", "common.guard", *command]  # nothing outlives a program that is killed
-    environment = {**os.environ, **job.environment, "PYTHON": sys.executable}
+    environment = {**os.environ, **job.environment, "PYTHON": sys.executable, "OMP_NUM_THREADS": str(threads)}
     with open(log, "ab") as file:
         start = file.tell()
         status = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
