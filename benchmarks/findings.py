@@ -18,6 +18,7 @@ threads may differ in their last digits, so figures move within their intervals 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from common.files import whole_file
 from common.record import commit, now
 
 YAML = Path(__file__).with_suffix(".yaml")
+AT_ONCE = 2  # jobs of a tiny model, which one core keeps busy
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these studies")
     p.add_argument("--seeds", type=int, nargs="+", help=f"other seeds than the YAML's, at least {NEEDED}")
     p.add_argument("--hardware", default="cpu", help="a word of recipes/hardware (default cpu)")
-    p.add_argument("--at-once", type=int, default=1, help="jobs at a time, each with a core and 8 GB (default 1)")
+    p.add_argument("--at-once", type=int, help="jobs at a time, each needs 8 GB (default 2, with a GPU 1)")
     p.add_argument("--plan", action="store_true", help="print the runs and the time that they take, and run nothing")
     p.add_argument("--quick", action="store_true", help="one step, one seed: figures mean nothing")
     p.add_argument("--config", type=Path, default=YAML, help="another YAML of studies")
@@ -47,18 +49,19 @@ def main(argv: list[str] | None = None) -> None:
     asked = plan.read(args.config, out, args.hardware, args.quick, args.seeds)
     if not args.quick and (count := len(set(asked.seeds))) < NEEDED:
         raise UserError(f"{count} different seeds are too few for a verdict; give {NEEDED} or more")
-    if args.at_once < 1:
-        raise UserError(f"--at-once {args.at_once} is no number of jobs; give 1 or more")
+    usual = min(AT_ONCE, len(os.sched_getaffinity(0))) if args.hardware == "cpu" else 1
+    if (at_once := usual if args.at_once is None else args.at_once) < 1:
+        raise UserError(f"--at-once {at_once} is no number of jobs; give 1 or more")
     studies = asked.chosen(args.only)
     asked.check_recipes(studies)
     work = Jobs(asked)
     jobs = work.of(studies)
     running.check(out, jobs)
     if args.plan:
-        print(running.table(out, jobs))
+        print(running.table(out, jobs, at_once))
         return
     with running.alone(out):
-        running.run(out, jobs, args.at_once)
+        running.run(out, jobs, at_once)
         there = [s for s in asked.studies.values() if all(running.is_done(out, job) for job in work.of([s]))]
         found = results(asked, there)
         seconds = {job.key: running.made(out, job)["seconds"] for job in work.of(there)}

@@ -116,7 +116,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def table(out: Path, jobs: Sequence[Job]) -> str:
+def table(out: Path, jobs: Sequence[Job], at_once: int = 1) -> str:
     """The jobs with the time that each took or will take."""
     lines = []
     for job in jobs:
@@ -124,7 +124,7 @@ def table(out: Path, jobs: Sequence[Job]) -> str:
         seconds = made(out, job)["seconds"] if finished else job.seconds
         lines.append(f"{job.key:28}{job.what:46}{seconds:>6.0f} s  {'done' if finished else ''}".rstrip())
     todo = [job for job in jobs if not is_done(out, job)]
-    lines.append(f"{len(jobs)} jobs, {len(todo)} to do in about {duration(left(out, jobs, todo))}")
+    lines.append(f"{len(jobs)} jobs, {len(todo)} to do in about {duration(left(out, jobs, todo) / at_once)}")
     return "\n".join(lines)
 
 
@@ -142,7 +142,8 @@ def _command(out: Path, job: Job, words: Sequence[str], threads: int) -> None:
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, *words[1:]] if words[0] == "python" else list(words)
     command = [sys.executable, "-m", "common.guard", *command]  # nothing outlives a program that is killed
-    environment = {**os.environ, **job.environment, "PYTHON": sys.executable, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **job.environment, "PYTHON": sys.executable}
+    environment.setdefault("OMP_NUM_THREADS", str(threads))
     with open(log, "ab") as file:
         start = file.tell()
         status = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT).returncode
