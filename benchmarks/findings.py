@@ -28,7 +28,7 @@ from benchmarks.studies.results import Result, results
 from benchmarks.studies.statistics import NEEDED
 from common.commands import UserError, parser, run
 from common.files import whole_file
-from common.record import commit, now
+from common.record import now
 
 YAML = Path(__file__).with_suffix(".yaml")
 AT_ONCE = 2  # jobs of a tiny model, which one core keeps busy
@@ -64,10 +64,12 @@ def main(argv: list[str] | None = None) -> None:
         running.run(out, jobs, at_once)
         there = [s for s in asked.studies.values() if all(running.is_done(out, job) for job in work.of([s]))]
         found = results(asked, there)
-        seconds = {job.key: running.made(out, job)["seconds"] for job in work.of(there)}
-        _write(out, found, {"commit": commit(), "made": now(), "seconds": seconds, "settings": asked.said})
+        notes = {job.key: running.made(out, job) for job in work.of(there)}
+        seconds = {key: note["seconds"] for key, note in notes.items()}
+        commits = sorted({note["commit"] for note in notes.values() if note["commit"]})
+        _write(out, found, {"commits": commits, "made": now(), "seconds": seconds, "settings": asked.said})
         with whole_file(out / "index.html") as made:
-            made.write_text(page.render(asked, found, seconds, args.quick), encoding="utf-8")
+            made.write_text(page.render(asked, found, seconds, commits, args.quick), encoding="utf-8")
     print(table(found))
     print(out / "index.html")
     if args.quick:

@@ -22,6 +22,7 @@ def _end(signum: int, frame: object) -> NoReturn:
 def main(argv: list[str]) -> None:
     adopt_orphans()
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command, too, which ends as it wants to
     die_with_parent(signal.SIGTERM)
     status = subprocess.Popen(argv, preexec_fn=die_with_parent).wait()
     sys.exit(status if status >= 0 else 128 - status)

@@ -11,11 +11,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.studies.plan import TRAINING, Plan, Study
+from benchmarks.studies.plan import ROOT, TRAINING, Plan, Study
+from common.commands import existing
+from common.files import sha256
+from common.settings import load
+from recipes.launcher.compose import compose, unresolved
 from recipes.launcher.stages import Stage
 
 BATCH, ROLLOUTS = 16, 8  # cases of a step of SFT, completions of a prompt of GRPO
@@ -33,6 +37,7 @@ class Job:
     out: str  # of all jobs: where they stand decides nothing
     after: tuple["Job", ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    files: str = ""  # a digest of what the configuration says that its words name
 
     @property
     def folder(self) -> Path:
@@ -44,6 +49,7 @@ class Job:
         """What decides what the job makes: its words, and what the jobs before it made."""
         words = [word for command in self.commands for word in command]
         words += [f"{key}={value}" for key, value in self.environment.items()]
+        words += [f"configuration {self.files}"] if self.files else []
         return [word.replace(self.out, "OUT") for word in words] + [job.print for job in self.after]
 
     @cached_property
@@ -69,6 +75,22 @@ class Jobs:
                     for job in self._model(model, seed, world):
                         found.setdefault(job.key, job)
         return list(found.values())
+
+    @cache  # noqa: B019  one of these a program
+    def _run_says(self, name: str) -> str:
+        """A digest of what the recipe of a run and a reward file of its own say, wherever data and models are."""
+        run = self.plan.said["runs"][name]
+        words = [f"hardware={self.plan.hardware}", *self.plan.said["launch"], *run["overrides"]]
+        files = [path for word in run["overrides"] if (path := ROOT / word.partition("=")[2]).is_file()]
+        return _digest(unresolved(compose(run["recipe"], words)), *map(sha256, files))
+
+    @cache  # noqa: B019
+    def _start_says(self, name: str) -> str:
+        """The same of the configuration of a start, with its base."""
+        path = existing(ROOT / self.plan.said["starts"][name]["config"], f"what starts.{name} names", "correct it")
+        base = load(path).get("base")
+        below = [existing(path.parent / base, "the base", f"{path} names it")] if base else []
+        return _digest(*map(sha256, [path, *below]))
 
     def _seconds(self, kind: str, count: float) -> float:
         start, each = self.plan.said["seconds"]["cpu" if self.plan.hardware == "cpu" else "gpu"][kind]
@@ -101,7 +123,7 @@ class Jobs:
         said, out = self.plan.said["starts"][name], self.plan.folder("sft", name, seed)
         cases, traces = self.plan.out / "cases" / f"{name}.parquet", self.plan.out / "mimic" / "traces.parquet"
         data = self.plan.out / "data" / f"{TRAINING[said['task']][0]}.parquet"
-        form = ("--form", "--traces", traces) if said.get("form") else ()
+        form = ("--form", "--traces", traces) if said["form"] else ()
         commands = (
             _python("benchmarks.studies.cases", "--data", data, "--cases", said["cases"], "--out", cases, *form),
             _python(
@@ -111,10 +133,9 @@ class Jobs:
             ),
         )  # fmt: skip
         seconds = self._seconds("sft", math.ceil(said["cases"] / BATCH) * said["epochs"])
-        what = f"SFT {name}, seed {seed}"
-        return Job(
-            f"sft/{name}-{seed}", what, commands, Stage("", (), out / "run.json"), seconds, str(self.plan.out), (world,)
-        )
+        what, done = f"SFT {name}, seed {seed}", Stage("", (), out / "run.json")
+        files = self._start_says(name)
+        return Job(f"sft/{name}-{seed}", what, commands, done, seconds, str(self.plan.out), (world,), files=files)
 
     def _grpo(self, name: str, seed: int, start: Job) -> Job:
         words = ("bash", "recipes/launch.sh", self.plan.said["runs"][name]["recipe"], *self.plan.overrides(name, seed))
@@ -126,9 +147,9 @@ class Jobs:
         done = Stage("", (), self.plan.folder("grpo", name, seed) / "run.json")
         seconds = self._seconds("grpo", ROLLOUTS * self.plan.said["prompts"] * self.plan.said["steps"])
         environment = {key: str(value) for key, value in places.items()}
-        run, what = f"{name}-{seed}", f"GRPO {name}, seed {seed}"
+        run, what, files = f"{name}-{seed}", f"GRPO {name}, seed {seed}", self._run_says(name)
         commands = ((*words, f"name={run}"),)
-        return Job(f"grpo/{run}", what, commands, done, seconds, str(self.plan.out), (start,), environment)
+        return Job(f"grpo/{run}", what, commands, done, seconds, str(self.plan.out), (start,), environment, files)
 
     def _evaluation(self, name: str, seed: int, trained: Job) -> Job:
         task, out = self.plan.task_of(name), self.plan.folder("eval", name, seed)
@@ -140,6 +161,10 @@ class Jobs:
         seconds = self._seconds("evaluation", sampling["limit"] * sampling["n"])
         what, done = f"evaluation of {name}, seed {seed}", Stage("", (), out / "scores.json")
         return Job(f"eval/{name}-{seed}", what, commands, done, seconds, str(self.plan.out), (trained,))
+
+
+def _digest(*said: object) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _python(module: str, *words: object) -> tuple[str, ...]:

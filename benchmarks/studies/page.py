@@ -10,7 +10,7 @@ from benchmarks.studies.plan import Plan, Study
 from benchmarks.studies.results import Result, estimates
 from benchmarks.studies.running import duration
 from benchmarks.studies.statistics import NEEDED, POWER, effect
-from common.record import commit, now
+from common.record import now
 from eval.page import drawing
 from eval.page.curves import CURVES, read_training
 from eval.page.drawing import Series
@@ -21,7 +21,7 @@ from eval.page.studies import scaling_series
 HERE, CSS = Path(__file__).parent, Path(drawing.__file__).parent / "static" / "report.css"
 
 
-def render(plan: Plan, found: list[Result], seconds: dict[str, float], quick: bool) -> str:
+def render(plan: Plan, found: list[Result], seconds: dict[str, float], commits: list[str], quick: bool) -> str:
     """The whole page."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -31,16 +31,16 @@ def render(plan: Plan, found: list[Result], seconds: dict[str, float], quick: bo
         results=found,
         figures={result.study.name: [figure.svg() for figure in figures(plan, result.study)] for result in found},
         plan=plan, seconds=seconds, total=duration(sum(seconds.values())), quick=quick, needed=NEEDED, power=POWER,
-        light=LIGHT, dark=DARK, css=Markup(CSS.read_text(encoding="utf-8")), commit=commit(), made=now(),
+        light=LIGHT, dark=DARK, css=Markup(CSS.read_text(encoding="utf-8")), commits=commits, made=now(),
     )  # fmt: skip
 
 
 def figures(plan: Plan, study: Study) -> list[Figure]:
     """What a study shows: values of models beside printed ones, lines over the SFT cases, or curves of training."""
     said = study.figure
-    if "curves" in said:
+    if said["curves"]:
         return [_curve(plan, study, key) for key in said["curves"]]
-    return [_lines(plan, study) if "lines" in said else _values(plan, study)]
+    return [_lines(plan, study) if said["lines"] else _values(plan, study)]
 
 
 def _cell(plan: Plan, model: str, metric: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _cell(plan: Plan, model: str, metric: str) -> dict[str, Any]:
 
 def _values(plan: Plan, study: Study) -> Figure:
     """The metrics of some models, and the paper's beside them."""
-    metrics, printed = study.figure["metrics"], study.figure.get("printed", {})
+    metrics, printed = study.figure["metrics"], study.figure["printed"]
     panels = {"here": [metric_title(name.rpartition("/")[2]) for name in metrics]}
     if len({name.partition("/")[2] for name in metrics}) < len(metrics):  # the same measure at several levels
         panels["here"] = [name.replace("/", " ") for name in metrics]
@@ -68,7 +68,7 @@ def _lines(plan: Plan, study: Study) -> Figure:
     """A metric over the SFT cases with the line through their logarithm and how straight it is, and the paper's."""
     (metric,), series = study.figure["metrics"], []
     for label, models in study.figure["lines"].items():
-        x = [plan.said["starts"][plan.start_of(model)]["cases"] for model in models]
+        x = [plan.cases_of(model) for model in models]
         effects = [effect(estimates(plan, model, metric)) for model in models]
         y = [100 * one.value for one in effects]
         bars = [(100 * (one.value - one.interval[0]), 100 * (one.interval[1] - one.value)) for one in effects]

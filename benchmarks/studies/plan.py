@@ -4,27 +4,20 @@ plan = read(Path("benchmarks/findings.yaml"), out, hardware="cpu")
 plan.chosen(["sharpens"])[0].claims
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
+from benchmarks.studies import shape
 from common.commands import UserError
 from common.papers import Printed, paper_tables
-from common.settings import load, refuse_unknown
 from recipes.launcher.check_config import check_recipe
 from recipes.launcher.compose import compose, near
 from reward_fns.task import TASKS
 
-KEYS = ("seeds", "world", "evaluation", "launch", "prompts", "steps", "starts", "runs", "studies", "seconds", "quick")
-STUDY = ("title", "paper", "claims", "figure")
-CLAIM = ("says", "metric", "of", "minus", "less", "slope", "expect")
-START = ("task", "config", "cases", "epochs", "form")
-RUN = ("start", "recipe", "overrides")
-FIGURE = ("metrics", "here", "printed", "lines", "papers", "curves", "runs")
+ROOT = Path(__file__).resolve().parent.parent.parent
 EXPECT = {"up": 1, "down": -1}
 TRAINING = {"drg": ("drg/sft/full_75", "drg/rl/full_75"), "icd": ("icd/train", "icd/train")}  # of SFT and of GRPO
 
@@ -60,8 +53,8 @@ class Study:
     @property
     def models(self) -> list[str]:
         """Every model that claims or figure look at, each once."""
-        shown = [*self.figure.get("here", ()), *self.figure.get("runs", ())]
-        shown += [name for line in self.figure.get("lines", {}).values() for name in line]
+        shown = [*self.figure["here"], *self.figure["runs"]]
+        shown += [name for line in self.figure["lines"].values() for name in line]
         return list(dict.fromkeys([*(name for claim in self.claims for name in claim.models), *shown]))
 
 
@@ -71,9 +64,17 @@ class Plan:
     def __init__(self, said: dict[str, Any], out: Path, hardware: str, where: Path) -> None:
         self.said, self.out, self.hardware, self.where = said, out, hardware, where
         self.seeds: list[int] = said["seeds"]
-        for kind, known in (("starts", START), ("runs", RUN), ("studies", STUDY)):
-            for name, entry in said[kind].items():
-                refuse_unknown(entry, known, f"{where}: {kind}.{name}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"{', '.join(map(str, self.seeds))} names a seed twice; each is one run")
+        for name, start in said["starts"].items():
+            if start["task"] not in TRAINING or start["task"] not in said["evaluation"]:
+                known = [task for task in TRAINING if task in said["evaluation"]]
+                raise UserError(f"{where}: starts.{name}: task {start['task']} is none of {', '.join(known)}")
+        for name, run in said["runs"].items():
+            if run["start"] not in said["starts"]:
+                raise UserError(
+                    f"{where}: runs.{name}: there is no start {run['start']}{near(run['start'], said['starts'])}"
+                )
         self.studies = {name: self._study(name, entry) for name, entry in said["studies"].items()}
 
     def chosen(self, names: Iterable[str]) -> list[Study]:
@@ -93,6 +94,10 @@ class Plan:
         run = self.said["runs"].get(model)
         return run["start"] if run else model
 
+    def cases_of(self, model: str) -> int:
+        """The SFT cases that a model has seen."""
+        return self.said["starts"][self.start_of(model)]["cases"]
+
     def folder(self, kind: str, model: str, seed: int) -> Path:
         """Where a model (grpo, sft) or its evaluation is."""
         if kind == "grpo":
@@ -110,7 +115,7 @@ class Plan:
             f"data.train_files={data}",
             f"data.seed={seed}",
             f"actor_rollout_ref.rollout.seed={seed}",
-            *self.said["runs"][name].get("overrides", ()),
+            *self.said["runs"][name]["overrides"],
         ]
 
     def check_recipes(self, studies: Iterable[Study]) -> None:
@@ -135,45 +140,70 @@ class Plan:
 
     def _study(self, name: str, said: dict[str, Any]) -> Study:
         place = f"{self.where}: studies.{name}"
-        refuse_unknown(said["figure"], FIGURE, f"{place}.figure")
-        claims = []
-        for entry in said["claims"]:
-            refuse_unknown(entry, CLAIM, f"{place}.claims")
-            lists = {key: _names(entry[key]) for key in ("of", "minus", "slope") if key in entry}
-            if entry.get("expect") not in EXPECT or bool(lists.get("of")) == bool(lists.get("slope")):
-                raise UserError(f"{place}: a claim needs `expect: up` or `down`, and either `of` or `slope`")
-            claims.append(Claim(**{**entry, **lists, "expect": EXPECT[entry["expect"]]}))
-        study = Study(name, said["title"], said["paper"], tuple(claims), said["figure"])
+        claims = tuple(self._claim(f"{place}.claims", entry) for entry in said["claims"])
+        study = Study(name, said["title"], said["paper"], claims, said["figure"])
+        if not claims:
+            raise UserError(f"{place} claims nothing")
         for model in study.models:
             known = {**self.said["starts"], **self.said["runs"]}
-            if self.start_of(model) not in self.said["starts"]:
+            if model not in known:
                 raise UserError(f"{place} names {model}, which is no start and no run{near(model, known, ' of it')}")
-        asked = [(claim.metric, model) for claim in claims for model in claim.models]
-        asked += [(metric, model) for metric in study.figure.get("metrics", ()) for model in study.models]
-        for metric, model in asked:
+        for claim in claims:
+            if len({self.task_of(model) for model in claim.models}) > 1:
+                raise UserError(f"{place}: {claim.says!r} compares models of two tasks, which have other cases")
+            if claim.slope and len({self.cases_of(model) for model in claim.slope}) < 2:
+                raise UserError(f"{place}: {claim.says!r} needs models of different numbers of SFT cases")
+        self._figure(f"{place}.figure", study)
+        for metric, model in [*_asked(study)]:
             task = self.task_of(model)
             known = metric_names(task, self.said["evaluation"][task]["n"])
             if metric not in known:
                 raise UserError(
                     f"{place}: there is no metric {metric!r}{near(metric, known, '; eval.score lists them')}"
                 )
-        for model, id in study.figure.get("printed", {}).items():
-            self.printed(id, self.task_of(model))
         return study
+
+    def _claim(self, place: str, said: dict[str, Any]) -> Claim:
+        lists = {key: _names(said[key]) for key in ("of", "minus", "slope")}
+        if said["expect"] not in EXPECT or bool(lists["of"]) == bool(lists["slope"]):
+            raise UserError(f"{place}: a claim needs `expect: up` or `down`, and either `of` or `slope`")
+        if bool(lists["minus"]) + bool(said["less"]) + bool(lists["slope"]) > 1:
+            raise UserError(f"{place}: {said['says']!r} has more than one of `minus`, `less` and `slope`")
+        return Claim(**{**said, **lists, "expect": EXPECT[said["expect"]]})
+
+    def _figure(self, place: str, study: Study) -> None:
+        """What cannot be drawn, before hours of runs."""
+        from eval.page.curves import CURVES
+        from eval.page.studies import scaling_series
+
+        figure, papers = study.figure, [one.name for one in scaling_series([])]
+        known = {"curves": (figure["curves"], CURVES), "papers": (figure["papers"], papers)}
+        known |= {"runs": (figure["runs"], self.said["runs"]), "printed": (figure["printed"], figure["here"])}
+        for key, (names, there) in known.items():
+            for name in names:
+                if name not in there:
+                    raise UserError(f"{place}: there is no {name} for `{key}`{near(name, there)}")
+        for model, id in figure["printed"].items():
+            self.printed(id, self.task_of(model))
+        if bool(figure["here"]) + bool(figure["lines"]) + bool(figure["curves"]) != 1:
+            raise UserError(f"{place} needs one of `here`, `lines` and `curves`")
+        if figure["curves"] and not figure["runs"]:
+            raise UserError(f"{place}: `curves` need `runs`")
+        if (not figure["curves"] and not figure["metrics"]) or (figure["lines"] and len(figure["metrics"]) != 1):
+            raise UserError(f"{place} needs `metrics`, and with `lines` one")
+
+
+def _asked(study: Study) -> Iterator[tuple[str, str]]:
+    """Every metric that is looked at, with its model."""
+    for claim in study.claims:
+        yield from ((claim.metric, model) for model in claim.models)
+    for metric in study.figure["metrics"]:
+        yield from ((metric, model) for model in study.models)
 
 
 def read(path: Path, out: Path, hardware: str = "cpu", quick: bool = False, seeds: list[int] | None = None) -> Plan:
     """The YAML, with what --quick and --seeds change."""
-    said = load(path, KEYS)
-    lay = said.pop("quick", {})
-    if quick:
-        merged = OmegaConf.merge(said, lay)
-        assert isinstance(merged, DictConfig)
-        said = merged
-    plain: Any = OmegaConf.to_container(said, resolve=True)
-    if missing := [key for key in KEYS if key not in plain and key != "quick"]:
-        raise UserError(f"{path} lacks the key {missing[0]}")
-    return Plan(plain | ({"seeds": seeds} if seeds else {}), out, hardware, path)
+    return Plan(shape.read(path, quick) | ({"seeds": seeds} if seeds else {}), out, hardware, path)
 
 
 @cache

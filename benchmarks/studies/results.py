@@ -20,17 +20,22 @@ from reward_fns.task import TASKS
 
 @dataclass(frozen=True)
 class Said:
-    """A claim, what was found and what that says; `scale` makes percent of shares."""
+    """A claim, what was found and what that says."""
 
     claim: Claim
     effect: Effect
     verdict: str
-    scale: float
+    unit: str  # of eval.score: share, words, tokens
+
+    @property
+    def scale(self) -> float:
+        """Shares are said in points."""
+        return 100.0 if self.unit == "share" else 1.0
 
     def text(self, with_unit: bool = True) -> str:
         """The effect as `+1.2 [0.3, 2.1] points`."""
         low, high = (f"{self.scale * bound:+.1f}" for bound in self.effect.interval)
-        unit = ("points" if self.scale == 100 else "tokens") + (" a doubling" if self.claim.slope else "")
+        unit = ("points" if self.unit == "share" else self.unit) + (" a doubling" if self.claim.slope else "")
         return f"{self.scale * self.effect.value:+.1f} [{low}, {high}]" + (f" {unit}" if with_unit else "")
 
     def row(self) -> dict[str, object]:
@@ -67,10 +72,10 @@ def estimates(plan: Plan, model: str, metric: str) -> list[Estimate]:
     return [metrics_of(plan.folder("eval", model, seed))[metric].estimate for seed in plan.seeds]
 
 
-def scale_of(plan: Plan, model: str, metric: str) -> float:
-    """100 for a share, 1 for a number."""
-    numbers = {one.name for one in measures(TASKS[plan.task_of(model)]) if one.unit != "share"}
-    return 1.0 if metric in numbers else 100.0
+def unit_of(plan: Plan, model: str, metric: str) -> str:
+    """The unit in which eval.score gives a metric."""
+    units = {one.name: one.unit for one in measures(TASKS[plan.task_of(model)])}
+    return units.get(metric, "share")
 
 
 def results(plan: Plan, studies: Iterable[Study]) -> list[Result]:
@@ -80,7 +85,7 @@ def results(plan: Plan, studies: Iterable[Study]) -> list[Result]:
 
 def _said(plan: Plan, claim: Claim) -> Said:
     found = effect([combined(terms) for terms in _terms(plan, claim)], claim.less)
-    return Said(claim, found, verdict(found, claim.expect), scale_of(plan, claim.models[0], claim.metric))
+    return Said(claim, found, verdict(found, claim.expect), unit_of(plan, claim.models[0], claim.metric))
 
 
 def _terms(plan: Plan, claim: Claim) -> list[list[tuple[float, Estimate]]]:
@@ -88,7 +93,7 @@ def _terms(plan: Plan, claim: Claim) -> list[list[tuple[float, Estimate]]]:
     weights = [(1 / len(claim.of), model) for model in claim.of]
     weights += [(-1 / len(claim.minus), model) for model in claim.minus]
     if claim.slope:
-        doublings = [log2(plan.said["starts"][plan.start_of(model)]["cases"]) for model in claim.slope]
+        doublings = [log2(plan.cases_of(model)) for model in claim.slope]
         weights = list(zip(slope_weights(doublings), claim.slope, strict=True))
     columns = [[(weight, one) for one in estimates(plan, model, claim.metric)] for weight, model in weights]
     return [list(row) for row in zip(*columns, strict=True)]

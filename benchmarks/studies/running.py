@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studies.jobs import Job
+from benchmarks.studies.plan import ROOT
 from common.commands import UserError
 from common.files import whole_file
+from common.record import commit
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 LAST = 5  # lines of a log that a fault shows
 
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """One program at a time in a folder."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; choose a folder")
     out.mkdir(parents=True, exist_ok=True)
     with open(out / ".lock", "w") as lock:
         try:
@@ -53,7 +56,7 @@ def is_done(out: Path, job: Job) -> bool:
 
 
 def check(out: Path, jobs: Sequence[Job]) -> None:
-    """A folder that was made with other settings, or by somebody else, is a sentence."""
+    """A folder that was made with other settings, by somebody else, or from what has been remade is a sentence."""
     for job in jobs:
         before, folder = made(out, job), job.folder
         if before and before["print"] != job.print:
@@ -65,6 +68,11 @@ def check(out: Path, jobs: Sequence[Job]) -> None:
             )
         if not before and job.done.done.exists():
             raise UserError(f"{folder} was not made by this program; choose another --out")
+        for source in job.after:
+            if before and before["began"] < made(out, source).get("finished", 0):
+                raise UserError(
+                    f"{folder} was made from an earlier {source.folder}; remove {folder} and {note(out, job)}"
+                )
 
 
 def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
@@ -91,14 +99,23 @@ def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
 
 def _job(out: Path, job: Job, threads: int) -> float:
     """Run a job; the seconds that it has taken in all."""
-    began, before = time.monotonic(), made(out, job).get("seconds", 0.0)
-    about = {"print": job.print, "settings": job.settings, "predicted": job.seconds}
-    _write(out, job, about | {"seconds": before})
-    for words in job.commands:
-        _command(out, job, words, threads)
-    seconds = before + time.monotonic() - began
-    _write(out, job, about | {"seconds": round(seconds, 1)})
-    return seconds
+    before, now = made(out, job), time.time()
+    if "finished" in before:  # what it made is gone
+        before = {}
+    about = {"print": job.print, "settings": job.settings, "predicted": job.seconds, "commit": commit()}
+    about |= {"began": before.get("began", now), "seconds": before.get("seconds", 0.0)}
+    _write(out, job, about)
+    began = time.monotonic()
+    try:
+        for words in job.commands:
+            _command(out, job, words, threads)
+        if not job.done.is_done():
+            raise UserError(f"{job.done.done} is not there after {job.what}; its output is {_log(out, job)}")
+        about["finished"] = time.time()
+    finally:
+        about["seconds"] = round(about["seconds"] + time.monotonic() - began, 1)
+        _write(out, job, about)
+    return about["seconds"]
 
 
 def left(out: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> float:

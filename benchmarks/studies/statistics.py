@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.scoring.intervals import LEVEL, Estimate
+from eval.scoring.intervals import LEVEL, SAME, Estimate
 
 NEEDED = 3  # seeds
 POWER = 0.8
@@ -72,7 +72,7 @@ def verdict(found: Effect, expected: int) -> str:
     if len(found.seeds) < NEEDED:
         return TOO_FEW
     low, high = sorted(expected * bound for bound in found.interval)
-    return SHOWS if low > 0 else OPPOSITE if high < 0 else DOES_NOT
+    return SHOWS if low > SAME else OPPOSITE if high < -SAME else DOES_NOT  # weights may sum up to rounding
 
 
 def overall(verdicts: Iterable[str]) -> str:

@@ -1,23 +1,19 @@
 """The studies as a user starts them: what they plan, what they refuse, what they skip, and what their page says."""
 
 import json
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.findings import AT_ONCE, YAML, table
-from benchmarks.studies import page, plan, running
+from benchmarks.studies import page, plan
 from benchmarks.studies.exact_only import compute_score
-from benchmarks.studies.jobs import Job, Jobs
+from benchmarks.studies.jobs import Jobs
 from benchmarks.studies.results import results
 from data_prep import parquet
-from recipes.launcher.stages import Stage
 from reward_fns import icd
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 from tests.support.eval_folders import CHEST, MCC, folder, say, scored, settings
@@ -74,6 +70,22 @@ def test_the_plan_names_every_run_and_the_time(tmp_path: Path) -> None:
         ("of: strict, minus: dense", "of: strikt, minus: dense", ("studies.reward", "strikt", "did you mean strict")),
         ("expect: down}", "expect: sideways}", ("expect: up", "down")),
         ("start: form,", "begin: form,", ("runs.untuned", "begin")),
+        ("start: form,", "start: from,", ("runs.untuned", "no start from", "did you mean form")),
+        ("recipe: drg_sapphire/untuned}", "recipe: null}", ("runs.untuned.recipe",)),
+        ("{task: icd,", "{", ("starts.icd_sft.task",)),
+        ("{task: icd,", "{task: ics,", ("starts.icd_sft", "task ics")),
+        ("limit: 250, n: 8,", "limit: 250, n: many,", ("evaluation.drg.n",)),
+        ("seeds: [1, 2, 3]", "seeds: 3", ("seeds",)),
+        ("evaluation: [50, 0.02]}\n  gpu", "}\n  gpu", ("seconds.cpu.evaluation",)),
+        ("less: 0.05", "less: five", ("less", "five")),
+        ("less: 0.05", "minus: form, less: 0.05", ("more than one of",)),
+        ("of: untuned, less", "of: [untuned, exact], less", ("two tasks",)),
+        ("slope: [strict_ninth, strict_third, strict]", "slope: [strict]", ("different numbers",)),
+        ("says: Pass@1 rises,", "", ("says",)),
+        ("curves: [length,", "curves: [lenght,", ("studies.drift.figure", "lenght", "did you mean length")),
+        ("runs: [strict, dense]}", "runs: [strict, sft]}", ("studies.drift.figure", "sft")),
+        ('papers: ["paper, vanilla"]', 'papers: ["paper, vanila"]', ("vanila", "did you mean")),
+        ("here: [form, untuned]}", "}", ("studies.untuned.figure", "`here`")),
         ("trainer.test_freq=-1", "trainer.test_frequ=-1", ("runs.", "trainer.test_frequ")),
         ("strict: table1/strict}", "strict: table1/strikt}", ("table1/strikt", "did you mean")),
         ("\nsteps: 20\n", "\n", ("lacks the key steps",)),
@@ -89,83 +101,15 @@ def test_a_mistake_in_the_yaml_is_a_sentence(tmp_path: Path, before: str, after:
     [
         (("--only", "sharpen"), ("'sharpen'", "did you mean sharpens")),
         (("--seeds", 1, 2), ("2 different seeds", "give 3 or more")),
-        (("--seeds", 4, 4, 4), ("1 different seeds",)),
+        (("--seeds", 4, 4, 4), ("4, 4, 4 names a seed twice",)),
+        (("--seeds", 1, 1, 2, 3), ("names a seed twice",)),
+        (("--config", "nowhere.yaml"), ("nowhere.yaml does not exist",)),
         (("--at-once", 0), ("--at-once 0",)),
         (("--hardware", "h200x9"), ("h200x9", "there is")),
     ],
 )
 def test_bad_options_are_a_sentence(tmp_path: Path, words: tuple[object, ...], said: tuple[str, ...]) -> None:
     assert_refused(run_command("benchmarks.findings", *words, "--plan", "--out", tmp_path / "new"), *said)
-
-
-def write(out: Path, name: str, text: str, after: tuple[Job, ...] = ()) -> Job:
-    """A job that adds a line to a file and stops before its end where a file `fail` stands."""
-    line = f'mkdir -p "{out}" && echo {text} >>"{out}/{name}" && [ ! -e "{out}/fail" ] && touch "{out}/{name}.done"'
-    return Job(name, name, (("bash", "-c", line),), Stage("", (), out / f"{name}.done"), 10, str(out), after)
-
-
-def test_what_is_done_is_skipped_and_what_was_interrupted_is_started_again(tmp_path: Path, capfd) -> None:
-    first = write(tmp_path, "first", "a")
-    jobs = [first, write(tmp_path, "second", "b", (first,))]
-    running.run(tmp_path, jobs[:1])
-    (tmp_path / "fail").touch()
-    with pytest.raises(running.UserError, match=r"second\.log"):
-        running.run(tmp_path, jobs)
-    assert "1 of 2 jobs are done already" in capfd.readouterr().out
-    (tmp_path / "fail").unlink()
-    running.check(tmp_path, jobs)
-    running.run(tmp_path, jobs)
-    assert (tmp_path / "first").read_text() == "a\n" and (tmp_path / "second").read_text() == "b\nb\n"
-    running.run(tmp_path, jobs)
-    assert (tmp_path / "second").read_text() == "b\nb\n"
-    assert "2 jobs, 0 to do" in running.table(tmp_path, jobs)
-
-
-def test_two_at_once_share_the_time_and_each_waits_for_what_it_needs(tmp_path: Path) -> None:
-    def job(name: str, after: tuple[Job, ...] = ()) -> Job:
-        needed = " && ".join(["true", *(f'[ -e "{before.done.done}" ]' for before in after)])
-        line = f'{needed} && date +%s.%N >>"{tmp_path}/begun" && sleep 1 && touch "{tmp_path}/{name}.done"'
-        return Job(name, name, (("bash", "-c", line),), Stage("", (), tmp_path / f"{name}.done"), 1, "", after)
-
-    first, second = job("first"), job("second")
-    running.run(tmp_path, [first, second, job("third", (first, second))], at_once=2)
-    begun = sorted(float(line) for line in (tmp_path / "begun").read_text().split())
-    assert begun[1] - begun[0] < 0.9 and begun[2] - begun[1] >= 1
-
-
-def test_nothing_goes_on_when_the_program_is_killed(tmp_path: Path) -> None:
-    command = ("bash", "-c", f"echo $$ >{tmp_path}/pid; sleep 300; :")
-    code = (
-        "from pathlib import Path; from benchmarks.studies import running; from benchmarks.studies.jobs import Job;"
-        f"from recipes.launcher.stages import Stage; out = Path({str(tmp_path)!r});"
-        f"running.run(out, [Job('a', 'a', ({command!r},), Stage('', (), out / 'done'), 1, '')])"
-    )
-    program = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-    pid = int((tmp_path / "pid").read_text())
-    program.kill()
-    program.wait()
-    wait_until(lambda: not psutil.pid_exists(pid))
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_a_folder_made_with_other_settings_is_refused_and_so_is_somebody_elses(tmp_path: Path) -> None:
-    first = write(tmp_path, "first", "a")
-    running.run(tmp_path, [first, write(tmp_path, "second", "b", (first,))])
-    other = write(tmp_path, "first", "c")
-    with pytest.raises(running.UserError, match="made with other settings"):
-        running.check(tmp_path, [other])
-    with pytest.raises(running.UserError, match="made with other settings"):  # what it began with is another one
-        running.check(tmp_path, [write(tmp_path, "second", "b", (other,))])
-    (tmp_path / "third.done").touch()
-    with pytest.raises(running.UserError, match="was not made by this program"):
-        running.check(tmp_path, [write(tmp_path, "third", "a")])
 
 
 def test_another_place_is_no_other_setting(tmp_path: Path) -> None:
@@ -175,13 +119,23 @@ def test_another_place_is_no_other_setting(tmp_path: Path) -> None:
     assert changed_prints != prints[0]
 
 
-def test_the_time_left_is_as_much_off_as_what_is_done_was(tmp_path: Path) -> None:
-    jobs = [write(tmp_path, name, "a") for name in ("first", "second", "third")]
-    assert running.left(tmp_path, jobs, jobs) == 30
-    running.run(tmp_path, jobs[:1])
-    note = running.note(tmp_path, jobs[0])
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"seconds": 30.0}))
-    assert running.left(tmp_path, jobs, jobs[1:]) == 60
+def test_what_a_configuration_says_decides_as_well(tmp_path: Path) -> None:
+    def prints(before: str, after: str) -> dict[str, str]:
+        asked = plan.read(changed(tmp_path, before, after), tmp_path / "a")
+        return {job.key: job.print for job in Jobs(asked).of(asked.chosen(["hierarchy"]))}
+
+    shutil.copytree(ROOT / "recipes/deepicd_r1/sft", tmp_path / "sft")
+    sft, reward = tmp_path / "sft/mine.yaml", tmp_path / "exact.py"
+    names = "config: recipes/deepicd_r1/sft/tiny.yaml", "benchmarks/studies/exact_only.py"
+    made = []
+    for more in ("", "# more\n"):
+        sft.write_text((ROOT / names[0].partition(" ")[2]).read_text() + more)
+        reward.write_text((ROOT / names[1]).read_text() + more)
+        made.append((prints(names[0], f"config: {sft}"), prints(names[1], str(reward))))
+    (first, second), (by_sft, by_reward) = made
+    differ = {key for key in first if first[key] != by_sft[key]}
+    assert differ == {key for key in first if key != "world"}
+    assert {key.rpartition("-")[0] for key in first if second[key] != by_reward[key]} == {"grpo/exact", "eval/exact"}
 
 
 def evaluate(asked: plan.Plan, right: dict[str, Callable[[int, int], int]], cases: int = 40) -> None:
@@ -205,11 +159,13 @@ def test_the_page_and_the_table_say_what_the_scores_say(asked: plan.Plan) -> Non
     assert verdicts == ["shows", "shows", "shows"] and found.verdict == "shows"
     rise = found.claims[0]
     assert rise.effect.value == pytest.approx(29 / 40 - 3.5 / 8) and rise.text().endswith("points")
-    text = page.render(asked, [found], {"world": 61.0}, quick=False)
+    text = page.render(asked, [found], {"world": 61.0}, ["0123abc"], quick=False)
     assert "http" not in text.replace("http://www.w3.org", "").replace("http-equiv", "")
-    assert text.count("<svg") == 1 and "46.5 to 53.5" in text and "figures mean nothing" not in text
+    assert (
+        text.count("<svg") == 1 and "0123abc" in text and "46.5 to 53.5" in text and "figures mean nothing" not in text
+    )
     assert f"| {found.study.title}: **shows** | Pass@1 rises | {rise.text()} |" in table([found])
-    assert "No figure here means anything" in page.render(asked, [found], {}, quick=True)
+    assert "No figure here means anything" in page.render(asked, [found], {}, [], quick=True)
 
 
 def test_the_opposite_is_said(asked: plan.Plan) -> None:

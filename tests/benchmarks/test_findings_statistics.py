@@ -1,5 +1,7 @@
 """The verdicts of the studies: known outcomes come out, and the interval covers what it says with three seeds."""
 
+from math import log2
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,12 @@ def test_a_slope_is_a_weighted_sum_of_its_points() -> None:
     points = [Estimate(y, np.full(5, y), CASES) for y in (0.1, 0.3, 0.5)]
     found = combined(zip(weights, points, strict=True))
     assert found.value == pytest.approx(0.2) and found.draws == pytest.approx(np.full(5, 0.2))
+
+
+def test_what_never_changes_has_no_slope_whatever_the_weights_round_to() -> None:
+    weights = slope_weights([log2(cases) for cases in (180, 540, 1620)])
+    found = effect([combined((weight, Estimate(1.0, np.ones(5), CASES)) for weight in weights)] * 3)
+    assert found.value != 0 and verdict(found, 1) == verdict(found, -1) == "does not show"
 
 
 def test_a_constant_is_taken_off() -> None:
