@@ -1,10 +1,11 @@
-"""The shape of benchmarks/findings.yaml: what stands where, of which type; a mistake in it is a sentence.
+"""The shape of benchmarks/findings.yaml: what stands where, of which type; a mistake in it is a sentence. Another file
+may name it as its `base` and add starts, runs and studies.
 
 said = read(Path("benchmarks/findings.yaml"), quick=False)
 said["starts"]["sft"]["epochs"]
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError, existing
-from common.settings import load
+from common.settings import layers
 
 KINDS = ("world", "sft", "grpo", "evaluation")  # of jobs, whose seconds are predicted
 
@@ -98,9 +99,12 @@ class Findings:
 
 
 def read(path: Path, quick: bool) -> dict[str, Any]:
-    """The file as plain dicts of this shape; with `quick`, what it lays over the rest."""
-    said = load(existing(path, "the YAML of studies", "name one after --config"))
+    """The file over its base as plain dicts of this shape; with `quick`, what it lays over the rest."""
+    known = [*(one.name for one in fields(Findings)), "quick"]
+    found = layers(existing(path, "the YAML of studies", "name one after --config"), known)
     try:
+        said = OmegaConf.merge(*found)
+        assert isinstance(said, DictConfig)
         lay = said.pop("quick", None) or {}
         shaped = OmegaConf.merge(OmegaConf.structured(Findings), said, lay if quick else {})
         assert isinstance(shaped, DictConfig)
