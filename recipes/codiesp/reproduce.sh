@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the rows of the study from the corpus to the scores on dev and test; stages that are done are skipped.
+# Make the rows of the study from the corpus to the scores on test; stages that are done are skipped.
 #
 #   CODIESP=final_dataset_v4_to_publish bash recipes/codiesp/reproduce.sh smollm2    # one GPU
 #   bash recipes/codiesp/reproduce.sh smollm2 hardware=cpu                          # a laptop, synthetic cases
