@@ -70,3 +70,4 @@ def test_what_is_no_run_or_no_scores_is_refused(tmp_path, command):
     assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "none.json"), "none.json", "eval.score")
     (tmp_path / "bad.json").write_text("{")
     assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "bad.json"), "bad.json is no JSON")
+    assert_refused(command("eval.card", "--run", run, "--out", run), f"{run} cannot be written", "Is a directory")
