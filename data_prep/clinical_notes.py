@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.commands import UserError, parser, run
-from common.files import whole_folder
+from common.files import replaceable, whole_folder
 from common.llm_server import Server, check_endpoint
 from common.record import command_line
 from data_prep import parquet
@@ -55,12 +55,13 @@ class Source(NamedTuple):
 
 def main(argv: list[str] | None = None) -> None:
     options = _options(argv)
+    out = options.out / TASK
+    replaceable(out, manifest.NAME)
     kept = manifest.Manifest(TASK, {"command": command_line("data_prep.clinical_notes", argv), "releases": {}})
     source = _published(options, kept) if options.published else _own(options, kept)
     made = _injected(source, options, kept) if options.inject else {}
     if not made and not source.wrong.get(TRAIN) and source.golds.get(TRAIN):
         kept.say("the training notes are all right ones, which teach no difference; add --inject rules or a server")
-    out = options.out / TASK
     with whole_folder(out) as folder:
         for name, notes in _sets(source, made):
             parquet.write(graded.rows(name, notes), folder / f"{name}.parquet", graded.NOTES)

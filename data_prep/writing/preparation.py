@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from common.commands import UserError, parser
-from common.files import whole_folder
+from common.files import replaceable, whole_folder
 from common.record import command_line
 from data_prep import parquet, prompts
 from data_prep.cohort import splits
@@ -53,6 +53,7 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None, command
         said = ", ".join(f"--{name}" for name in given) or "neither"
         raise UserError(f"say --hosp and --note (MIMIC-IV), or --texts and --labels (your own); you said {said}")
     loaded = started(task, command or task, options, argv)
+    replaceable(options.out / task, manifest.NAME)
     loaded.kept.facts["sections"] = AS_GIVEN if options.texts else options.sections
     return loaded
 
