@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
 def _options(argv: list[str] | None) -> argparse.Namespace:
     p = parser(__doc__)
     which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument("--published", type=Path, metavar="DIR", help="the authors' repository (hanyin88/prm-clinic)")
+    which.add_argument("--published", type=Path, metavar="DIR", help="the authors' repository, hanyin88/prm-clinic")
     which.add_argument("--dialogues", type=Path, metavar="DIR", help="CSV files with the columns dialogue and note")
     p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{TASK}")
     p.add_argument(
