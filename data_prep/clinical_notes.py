@@ -95,6 +95,8 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     options = p.parse_args(argv)
     if options.samples < 1 or options.concurrency < 1:
         raise UserError("--samples and --concurrency must be at least 1")
+    if options.inject not in (None, RULES) and not options.inject.startswith(("http://", "https://")):
+        raise UserError(f"--inject {options.inject} is neither {RULES} nor an http(s) URL; say one of them")
     if options.inject not in (None, RULES) and not options.model:
         raise UserError(f"--inject {options.inject} is a server and needs --model NAME; `--inject rules` needs none")
     return options
