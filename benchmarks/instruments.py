@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from common.commands import UserError, parser, run
-from common.files import whole_folder
+from common.files import own_folder
 from eval import generate as command
 from eval.generation import engines, parts
 from eval.generation.settings import arguments
@@ -59,7 +59,7 @@ def make_model(size: str, like: Path, out: Path) -> dict[str, Any]:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         torch.manual_seed(0)
         model = Qwen2ForCausalLM(config).to(torch.bfloat16)
-    with whole_folder(out) as folder:
+    with own_folder(out) as folder:
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
     return {"parameters": sum(one.numel() for one in model.parameters())}

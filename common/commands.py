@@ -24,8 +24,11 @@ class UserError(Exception):
     """Bad input: its message is one sentence that names the file, row or key and says what to do."""
 
 
-# what a full disk and missing rights say, which need another place
-NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+# what a full disk, missing rights, and a file in the place of a folder or a folder in that of a file say
+NO_PLACE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
+)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

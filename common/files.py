@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.commands import NO_PLACE
+from common.commands import NO_PLACE, UserError
+
+WRITTEN = ".written"  # in a folder that own_folder made: its files, a line each
 
 
 @contextmanager
@@ -40,6 +42,39 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             finally:
                 if before.exists() and not path.exists():
                     os.replace(before, path)
+
+
+@contextmanager
+def own_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A whole folder where a user wants it; it takes the place of nothing but what an own_folder of before wrote."""
+    replaceable(Path(path))
+    with whole_folder(path) as made:
+        yield made
+        names = sorted(file.relative_to(made).as_posix() for file in _files(made))
+        (made / WRITTEN).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def replaceable(path: Path, mark: str = WRITTEN) -> None:
+    """A sentence where a folder at `path` would take the place of a file, or of what no command here wrote.
+
+    Ours is a folder with a file `mark`; where that is WRITTEN, no further file may have come to those that it lists.
+    """
+    remedy = "move it away or give another --out"
+    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise UserError(f"{there} is no folder; {remedy}")
+    if there != path or (mark != WRITTEN and (path / mark).is_file()):
+        return
+    listed = path / WRITTEN
+    ours = {WRITTEN, *(listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else ())}
+    foreign = (file for file in _files(path) if file.relative_to(path).as_posix() not in ours)
+    if file := next(foreign, None):
+        raise UserError(f"{file} was not written by this command, which would delete it; {remedy}")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All that is in a folder but the folders."""
+    return (file for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
 
 
 @contextmanager

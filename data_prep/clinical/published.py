@@ -27,14 +27,18 @@ TASKS = {
     "errors": "test_set_verification_tasks/verificaiton_tasks_error.json.gz",
 }
 PREFERRED = {"notes": "test_set_A_prefer/A_Prefer.csv", "choice": "test_set_A_prefer/preference_label.csv"}
-REMEDY = "give the folder `data` of the authors' repository (hanyin88/prm-clinic), its large files fetched"
+REMEDY = "give the authors' repository (hanyin88/prm-clinic), its large files fetched, or the folder that holds it"
 KINDS = {"Factual Inaccuracy": "factual", "Hallucination": "hallucination", "Unhelpful": "unhelpful"}
 DIALOGUE, NOTE = "###DIALOGUE:\n", "\n###CLINICAL NOTE-ASSESSMENT AND PLAN: \n"
 
 
 def folder(given: Path) -> Path:
-    """The authors' data folder, whether it or the repository around it was given."""
-    return given / "data" if (given / "data").is_dir() else given
+    """The authors' data folder, whether it, the repository around it or what holds that was given."""
+    inside = Path(TRAIN["gold"]).parent
+    found = (place for place in (given, given / "data", *sorted(given.glob("*/data"))) if (place / inside).is_dir())
+    if place := next(found, None):
+        return place
+    raise UserError(f"{given} holds no folder data/{inside}; {REMEDY}")
 
 
 def notes(path: Path) -> Iterator[Graded]:

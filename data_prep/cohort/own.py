@@ -34,7 +34,7 @@ def cohort(
     kept.facts["releases"] = {"hosp": AS_GIVEN, "note": AS_GIVEN}
     label_of = _labels(labels, find, kept)
     patient = PATIENT if PATIENT in _columns(texts, CASE, TEXT) else CASE
-    notes = pa.Table.from_batches(mimic.batches(texts, tuple(dict.fromkeys((CASE, patient, TEXT)))))
+    notes = _table(texts, *dict.fromkeys((CASE, patient, TEXT)))
     said = pc.and_(pc.is_valid(notes[CASE]), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(notes[TEXT])), 0))
     places = {}
     for place, (case, says) in enumerate(zip(notes[CASE].to_pylist(), said.to_pylist(), strict=True)):
@@ -61,7 +61,7 @@ def cohort(
 
 def _labels(path: Path, find: Callable[[str], Hashable | None], kept: manifest.Manifest) -> dict[int, Hashable]:
     _columns(path, CASE, LABEL)
-    table = pa.Table.from_batches(mimic.batches(path, (CASE, LABEL)))
+    table = _table(path, CASE, LABEL)
     found: dict[int, Hashable] = {}
     unread = 0
     for case, text in zip(table[CASE].to_pylist(), pc.fill_null(table[LABEL], "").to_pylist(), strict=True):
@@ -72,6 +72,14 @@ def _labels(path: Path, find: Callable[[str], Hashable | None], kept: manifest.M
     kept.step("label", table.num_rows, table.num_rows - unread, "a label that cannot be read")
     kept.step("labels by case", table.num_rows - unread, len(found), "a further label of the same case")
     return found
+
+
+def _table(path: Path, *columns: str) -> pa.Table:
+    """These columns; a sentence where there is nothing below the first line."""
+    table = pa.Table.from_batches(mimic.batches(path, columns), schema=mimic.types(columns))
+    if not table.num_rows:
+        raise UserError(f"{path} has no rows; write a case in each line below the first")
+    return table
 
 
 def _columns(path: Path, *needed: str) -> list[str]:

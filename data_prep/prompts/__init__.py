@@ -24,8 +24,11 @@ class Prompt(NamedTuple):
 
 
 def load(task: str, prompt_dir: str | Path | None = None) -> Prompt:
-    """The prompt of a task, a user's own files first."""
-    system, user = (_file(name, prompt_dir or TASKS[task].prompts) for name in _names(task))
+    """The prompt of a task, a user's own files first; a folder that has none of them is a mistake."""
+    files = [_file(name, prompt_dir or TASKS[task].prompts) for name in _names(task)]
+    if prompt_dir and not any(file.parent == Path(prompt_dir) for file in files):
+        raise UserError(f"{prompt_dir} has neither {' nor '.join(_names(task))}; name a prompt file so")
+    system, user = files
     prompt = Prompt(system.read_text(encoding="utf-8").strip(), user.read_text(encoding="utf-8").strip())
     if prompt.user.count(NOTE) != 1 or NOTE in prompt.system:
         raise UserError(f"{user} must contain {NOTE} exactly once, and {system.name} not at all: the note goes there")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.commands import UserError
-from common.files import beside, whole_folder
+from common.files import beside, own_folder
 from reward_fns.clinical_note import written
 from reward_fns.clinical_note.notes import Note, Problem, Step
 from reward_fns.clinical_note.written import ASSESSMENT, PLAN
@@ -56,7 +56,7 @@ def write(out: Path, count: int, seed: int) -> None:
     if count < 20:
         raise UserError(f"--dialogues {count} is too few for a training, a validation and a test set; give 20 or more")
     cuts = [0, *(round(count * share) for share in CUTS), count]
-    with whole_folder(out) as folder:
+    with own_folder(out) as folder:
         made = list(visits(count, seed))
         for name, begin, end in zip(SETS, cuts, cuts[1:], strict=False):
             with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+NAME = "manifest.json"
 DIGEST = 16  # bytes
 
 
@@ -32,10 +33,10 @@ class Manifest:
             print(f"note: {what}")
 
     def write(self, folder: Path) -> None:
-        """Write manifest.json."""
+        """Write it."""
         content = {"task": self.task, **self.facts}
         content |= {"filters": self.filters, "notes": self.said, "files": self.files}
-        (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        (folder / NAME).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def digest(text: str) -> bytes:

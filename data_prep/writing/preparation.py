@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from common.commands import UserError, parser
-from common.files import whole_folder
+from common.files import replaceable, whole_folder
 from common.record import command_line
 from data_prep import parquet, prompts
 from data_prep.cohort import splits
@@ -43,7 +43,8 @@ def shared(p: argparse.ArgumentParser, task: str, most_tokens: int) -> None:
     p.add_argument("--out", type=Path, required=True, help=f"DATA_DIR; files go to OUT/{task}")
     p.add_argument("--prompt-dir", type=Path, help="folder with prompt files of your own")
     p.add_argument("--tokenizer", help="a model whose tokenizer counts the prompt and cuts the note to fit")
-    p.add_argument("--max-prompt-tokens", type=int, default=most_tokens, help="that fit (default %(default)s)")
+    p.add_argument("--max-prompt-tokens", type=int, help=f"of --tokenizer that fit (default {most_tokens})")
+    p.set_defaults(most_tokens=most_tokens)
 
 
 def load(task: str, options: argparse.Namespace, argv: list[str] | None, command: str | None = None) -> Loaded:
@@ -52,6 +53,7 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None, command
     if given not in (["hosp", "note"], ["texts", "labels"]):
         said = ", ".join(f"--{name}" for name in given) or "neither"
         raise UserError(f"say --hosp and --note (MIMIC-IV), or --texts and --labels (your own); you said {said}")
+    replaceable(options.out / task, manifest.NAME)
     loaded = started(task, command or task, options, argv)
     loaded.kept.facts["sections"] = AS_GIVEN if options.texts else options.sections
     return loaded
@@ -60,12 +62,15 @@ def load(task: str, options: argparse.Namespace, argv: list[str] | None, command
 def started(task: str, command: str, options: argparse.Namespace, argv: list[str] | None) -> Loaded:
     """The same without a question where the notes come from."""
     prompt = prompts.load(task, options.prompt_dir)
-    fit = budget.load(options.tokenizer, options.max_prompt_tokens)
+    most = options.most_tokens if options.max_prompt_tokens is None else options.max_prompt_tokens
+    if options.max_prompt_tokens is not None and not options.tokenizer:
+        raise UserError("--max-prompt-tokens counts the tokens of a tokenizer; say --tokenizer MODEL, too")
+    fit = budget.load(options.tokenizer, most)
     facts: dict[str, Any] = {
         "command": command_line(f"data_prep.{command}", argv),
         "releases": {},
         "prompts": prompts.hashes(options.prompt_dir),
-        "max_prompt_tokens": options.max_prompt_tokens if fit else None,
+        "max_prompt_tokens": most if fit else None,
     }
     return Loaded(prompt, fit, manifest.Manifest(task, facts))
 

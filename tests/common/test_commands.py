@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.commands import UserError, run
-from common.files import whole_file, whole_folder
+from common.files import own_folder, replaceable, whole_file, whole_folder
 from tests.conftest import ROOT, World, assert_refused
 
 
@@ -29,8 +29,9 @@ def test_bad_input_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[st
         2,
         "error: row 3 of x has no text; add one\n",
     )
-    status, said = outcome(OSError(errno.ENOSPC, "No space left on device", "out.parquet"), capsys)
-    assert status == 2 and "out.parquet" in said and "No space" in said
+    for number in (errno.ENOSPC, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+        status, said = outcome(OSError(number, os.strerror(number), "out.parquet"), capsys)
+        assert status == 2 and "out.parquet" in said and os.strerror(number) in said
     assert outcome(KeyboardInterrupt(), capsys) == (130, "stopped\n")
 
 
@@ -66,6 +67,33 @@ def test_a_block_that_ends_well_replaces_it(tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / "deep" / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_users_folder_is_replaced_only_where_all_in_it_was_written_here(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "empty").mkdir(parents=True)
+    for text in ("first", "second"):
+        with own_folder(out) as made:
+            (made / "deep").mkdir()
+            (made / "deep" / "part").write_text(text)
+    assert (out / "deep" / "part").read_text() == "second" and not (out / "empty").exists()
+    mine = out / "deep" / "thesis"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"deep/thesis was not written by this command.*another --out"), own_folder(out):
+        pass
+    mine.rename(tmp_path / "file")
+    (tmp_path / "alike").mkdir()
+    (tmp_path / "alike" / "part").write_text("mine")  # of the name that the command writes, but not by it
+    with pytest.raises(UserError, match="alike/part was not written"), own_folder(tmp_path / "alike"):
+        pass
+    for there in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="file is no folder; move it away"), own_folder(there):
+            pass
+    assert (tmp_path / "file").read_text() == (tmp_path / "alike" / "part").read_text() == "mine"
+    with pytest.raises(UserError, match="part was not written"):
+        replaceable(tmp_path / "alike", "manifest.json")
+    (tmp_path / "alike" / "manifest.json").touch()
+    replaceable(tmp_path / "alike", "manifest.json")
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

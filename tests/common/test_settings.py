@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.commands import UserError
-from common.settings import at_least, parse, setting
+from common.settings import at_least, load, parse, setting
 
 DOC = """Do something.
 
@@ -103,6 +103,11 @@ def test_a_mistake_is_a_sentence_that_names_the_file_or_the_flag(
     with pytest.raises(UserError) as refused:
         said("--config", yaml(tmp_path, text), *flags)
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_yaml_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone.yaml does not exist; name one that is there"):
+        load(tmp_path / "gone.yaml")
 
 
 def test_another_default_leaves_the_rest_as_it_was_declared() -> None:

@@ -99,3 +99,33 @@ def test_both_files_are_needed_and_nothing_of_mimic(tmp_path: Path) -> None:
         assert_refused(run_command(f"data_prep.{task}", *words, "--note", tmp_path, *out), "you said --note, --texts")
         assert_refused(run_command(f"data_prep.{task}", *out), "--hosp and --note", "neither")
     assert_refused(run_command("data_prep.drg", *words[:4], "--split", "published", *out), "--split stable")
+
+
+@pytest.mark.parametrize("task", ["drg", "icd"])
+@pytest.mark.parametrize(("file", "header"), [("texts", ["hadm_id", "text"]), ("labels", ["hadm_id", "label"])])
+def test_a_file_without_rows_is_refused(tmp_path: Path, task: str, file: str, header: list[str]) -> None:
+    words = sources(tmp_path, TITLES if task == "drg" else CODES)
+    write(tmp_path / f"{file}.csv", header, [])
+    done = run_command(f"data_prep.{task}", *words, "--out", tmp_path / "data")
+    assert_refused(done, f"{file}.csv has no rows", "below the first")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("task", ["drg", "icd"])
+def test_a_place_that_is_taken_is_refused_before_the_work(tmp_path: Path, task: str) -> None:
+    words = (f"data_prep.{task}", *sources(tmp_path, TITLES), "--out")
+    done = run_command(*words, tmp_path / "texts.csv")
+    assert_refused(done, "texts.csv is no folder; move it away or give another --out")
+    assert not done.stdout  # no count yet
+    (tmp_path / task).mkdir()
+    (tmp_path / task / "thesis.txt").write_text("mine")
+    assert_refused(run_command(*words, tmp_path), f"{task}/thesis.txt was not written by this command")
+    assert (tmp_path / task / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("task", ["drg", "icd"])
+def test_what_would_change_nothing_is_refused(tmp_path: Path, task: str) -> None:
+    words = (f"data_prep.{task}", *sources(tmp_path, TITLES), "--out", tmp_path / "data")
+    assert_refused(run_command(*words, "--max-prompt-tokens", 300), "--max-prompt-tokens", "say --tokenizer MODEL")
+    (tmp_path / "user.txt").write_text("Which code has this note? {note}")
+    assert_refused(run_command(*words, "--prompt-dir", tmp_path), f"has neither {task}_system.txt nor {task}_user.txt")

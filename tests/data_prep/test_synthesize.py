@@ -287,6 +287,17 @@ def test_bad_arguments_are_a_sentence_and_write_nothing(tmp_path: Path, option: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("what", [("--notes", 20, "--words", 50), ("--dialogues", 20)])
+def test_what_it_did_not_write_is_never_deleted(tmp_path: Path, what: tuple[object, ...]) -> None:
+    words = ("data_prep.synthesize", *what, "--out", tmp_path / "out")
+    for _ in range(2):
+        assert run_command(*words).returncode == 0
+    (tmp_path / "out/thesis.txt").write_text("mine")
+    assert_refused(run_command(*words), "out/thesis.txt was not written by this command", "another --out")
+    assert_refused(run_command(*words[:-1], tmp_path / "out/thesis.txt"), "thesis.txt is no folder")
+    assert (tmp_path / "out/thesis.txt").read_text() == "mine"
+
+
 @pytest.fixture(scope="module")
 def uncertain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("--overlook", 0, "--rivals", 1, "--asides", 3, "--answer-first", 0.5)

@@ -82,3 +82,12 @@ def test_bad_arguments_are_a_sentence(world: World, tmp_path: Path) -> None:
         run_command("data_prep.tiny_model", "--note", tmp_path, "--out", tmp_path / "out"), "discharge.csv.gz"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_the_users_own_stays_as_it_is(world: World, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("mine")  # a name that it writes, too
+    call = ("data_prep.tiny_model", "--note", world.mimic / "note", "--out")
+    assert_refused(run_command(*call, tmp_path / "model"), "model/config.json was not written by this command")
+    assert_refused(run_command(*call, tmp_path / "model/config.json"), "config.json is no folder")
+    assert (tmp_path / "model/config.json").read_text() == "mine"

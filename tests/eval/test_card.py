@@ -36,7 +36,7 @@ def test_the_card_says_how_the_model_was_made_and_how_good_it_is(tmp_path, comma
         "# drg_sapphire/strict",
         "commit abc",
         "verl 0.9.1",
-        f"train.parquet | `{'d' * 64}`",
+        f"\n- verl 0.9.1\n\n| data | SHA-256 |\n|---|---|\n| train.parquet | `{'d' * 64}` |\n\n## How good",
     ):
         assert said in text, said
     assert "| drg/pass@1 | 18.8 |" in text and "4 test cases of 3 patients, 4 answers a case" in text
@@ -70,3 +70,4 @@ def test_what_is_no_run_or_no_scores_is_refused(tmp_path, command):
     assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "none.json"), "none.json", "eval.score")
     (tmp_path / "bad.json").write_text("{")
     assert_refused(command("eval.card", "--run", run, "--scores", tmp_path / "bad.json"), "bad.json is no JSON")
+    assert_refused(command("eval.card", "--run", run, "--out", run), f"{run} cannot be written", "Is a directory")

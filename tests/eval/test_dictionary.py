@@ -39,5 +39,6 @@ def test_the_folder_is_scored_and_other_tasks_are_refused(tmp_path: Path, world:
     # gold E119, R509 and R079, W19XXX; said R509 ("diabetes" alone is no term), R079 and another code for the fall
     assert metrics["code/micro_recall"]["value"] == 2 / 4 and metrics["code/micro_precision"]["value"] == 2 / 3
     assert "all there already" not in run_command("eval.dictionary", *words).stderr
+    assert_refused(run_command("eval.dictionary", *words[:3], words[1]), "test.parquet cannot be", "File exists")
     done = run_command("eval.dictionary", "--data", world.data / "drg/test.parquet", "--out", tmp_path / "drg")
     assert_refused(done, "holds mimic_drg; the dictionary finds sets of codes")

@@ -105,6 +105,7 @@ def test_the_authors_training_errors_are_read_where_they_are_there(authors: Path
         ])]).encode())
     )  # fmt: skip
     done = run_command("data_prep.clinical_notes", "--published", data, "--out", tmp_path)
+    assert published.folder(authors) == published.folder(authors.parent) == data
     assert done.returncode == 0 and "has no" not in done.stdout, done.stderr
     rows = graded.read(tmp_path / "clinical_note/train.parquet")
     assert [(row["case"], row["best"]) for row in rows] == [
@@ -122,6 +123,8 @@ def test_labels_that_do_not_follow_from_the_records_are_refused(authors: Path, t
     path.unlink()
     done = run_command("data_prep.clinical_notes", "--published", authors, "--out", tmp_path)
     assert_refused(done, path.name, "hanyin88/prm-clinic")
+    done = run_command("data_prep.clinical_notes", "--published", path.parent, "--out", tmp_path)
+    assert_refused(done, f"{path.parent} holds no folder data/PRM-Clinic", "or the folder that holds it")
     assert not (tmp_path / "clinical_note").exists()
 
 

@@ -93,6 +93,14 @@ def test_notes_are_cut_to_the_budget_of_a_tokenizer(made: Path, world: World, tm
     assert parquet.infos(table, "note_truncated") == [True, False] and max(parquet.infos(table, "prompt_tokens")) <= 300
 
 
+def test_a_budget_without_a_tokenizer_and_a_taken_place_are_refused(tmp_path: Path) -> None:
+    words = ("data_prep.codiesp", "--corpus", write_corpus(tmp_path / "corpus"), "--out")
+    assert_refused(run_command(*words, tmp_path / "data", "--max-prompt-tokens", 300), "say --tokenizer MODEL")
+    (tmp_path / "codiesp").mkdir()
+    (tmp_path / "codiesp/thesis.txt").write_text("mine")
+    assert_refused(run_command(*words, tmp_path), "codiesp/thesis.txt was not written by this command")
+
+
 def _without(name: str) -> Callable[[Path], None]:
     return lambda corpus: shutil.rmtree(corpus / name) if (corpus / name).is_dir() else (corpus / name).unlink()
 

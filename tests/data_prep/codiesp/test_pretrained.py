@@ -89,6 +89,8 @@ def test_files_that_are_no_model_to_train_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_text("GGUF it is not, however long the text may be")
     refused(tmp_path / "text.gguf", "text.gguf is no GGUF file")
     refused(tmp_path / "none.gguf", "none.gguf does not exist; leave --gguf out")
+    done = run_command("data_prep.pretrained", "--out", tmp_path)  # before anything is downloaded
+    assert_refused(done, ".gguf was not written by this command", "another --out")
 
 
 @pytest.mark.slow

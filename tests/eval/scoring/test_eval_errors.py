@@ -151,3 +151,13 @@ def test_ratings_out_of_range_are_refused(tmp_path, command, ratings, said):
 def test_an_empty_sheet_has_no_medians(tmp_path, command):
     assert_refused(command("eval.errors", "--filled", filled(tmp_path / "s.csv", [("", "")])), "has no rating yet")
     assert_refused(command("eval.errors", "--filled", tmp_path / "nowhere.csv"), "does not exist")
+
+
+def test_a_place_of_the_wrong_kind_is_a_sentence(tmp_path, command):
+    out = scored(command, folder(tmp_path / "run"))
+    words = ("eval.errors", "--runs", out, "--out", out / "scores.json")
+    assert_refused(command(*words), "scores.json cannot be written or read: File exists; free or change the place")
+    assert_refused(command(*words[:-1], out / "scores.json/deep"), "Not a directory")
+    assert_refused(
+        command("eval.score", "--generations", out, "--out", tmp_path), f"{tmp_path} cannot", "Is a directory"
+    )
