@@ -6,7 +6,9 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 # an environment a kind, so that none removes the other; demo, tests and smoke-all train on a CPU whatever is there
-ACCEL ?= $(if $(filter demo test test-full test-slurm smoke-all findings clean,$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
+# (findings do where HARDWARE names no other profile)
+ON_CPU := demo test test-full test-slurm smoke-all clean $(if $(filter-out cpu,$(HARDWARE)),,findings)
+ACCEL ?= $(if $(filter $(ON_CPU),$(MAKECMDGOALS)),cpu,$(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -32,7 +34,7 @@ $(STAMP): $(LOCK)
 	@[[ $$(uname -sm) == "Linux x86_64" ]] || \
 		{ echo "error: Linux on x86-64 is supported and this is $$(uname -sm): vLLM and torch come as packages for it alone; use such a machine or container" >&2; exit 2; }
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \
-		{ echo "error: Python 3.11 or 3.12 is needed, found $$($(or $(PYTHON),python3) --version 2>&1); install one and say make PYTHON=python3.11" >&2; exit 2; }
+		{ echo "error: Python 3.11 or 3.12 is needed, found $$($(or $(PYTHON),python3) --version 2>&1); install one and say make setup PYTHON=python3.11" >&2; exit 2; }
 	@[[ $(ACCEL) == cpu ]] || { driver=$$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1); \
 		[[ ! $$driver =~ ^[0-9]+ || $${driver%%.*} -ge 580 ]]; } || \
 		{ echo "error: torch 2.11 and vLLM 0.24 are built for CUDA 13 and need an NVIDIA driver of 580 or newer, found $$driver; have it updated" >&2; exit 2; }

@@ -23,8 +23,8 @@ from recipes.launcher.check_machine import check_environment, check_run
 from recipes.launcher.compose import compose, recipes, split_launch_options
 from recipes.launcher.laptop import prepare
 from recipes.launcher.paper_check import check_row, check_settings, default_places
-from recipes.launcher.stages import stages
-from recipes.sizing.costs import check_sft
+from recipes.launcher.stages import check_options, stages
+from recipes.sizing.costs import check_before
 from recipes.sizing.refusals import check_fit
 
 
@@ -51,7 +51,7 @@ def check_tuning() -> list[str]:
         if not row.recipe:  # its files are there, or it could not have been read
             lines.append(f"{row.id:<42} ok  no GRPO")
         if row.sft:
-            check_sft(row)
+            check_before(row)
     return lines
 
 
@@ -82,13 +82,16 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{row.id:<42} {row.recipe or row.sft or row.start} {' '.join(row.options)}".rstrip())
     elif given.show:
         row, words = row_of(given.show), [given.recipe] if given.recipe else []  # no recipe then: the first override
-        options = split_launch_options([*words, *given.overrides])[1]
-        if row.recipe and options:
-            check_recipe(row.id, compose(row.recipe, [*row.options, *options]))
+        options = [*words, *given.overrides]
+        check_options(row, options)
+        options = split_launch_options(options)[1]
         for stage in stages(row, options):
             print(f"# {stage.what}\n{stage.command}")
     elif given.recipe:
         config = compose(given.recipe, split_launch_options(given.overrides)[1])
+        check_recipe(
+            given.recipe, config
+        )  # before minutes go into data, and anything reads a section that is not there
         if given.prepare:
             prepare(config)
         check_run(given.recipe, config)

@@ -18,6 +18,9 @@ CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0; fi
+(($# == 0)) || { echo "error: recipes/demo.sh takes no words and was given $*; choices are variables before it, see --help" >&2; exit 2; }
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=outputs/demo
 source recipes/environment.sh hardware=cpu

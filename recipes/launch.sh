@@ -42,6 +42,7 @@ source recipes/environment.sh "$@"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
 if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then
+  (($#)) || exec >&2
   sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
   exit $(($# == 0 ? 2 : 0))
 fi

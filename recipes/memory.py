@@ -20,6 +20,7 @@ from common.commands import UserError, parser, run
 from common.papers import Row, paper_rows, row_of
 from recipes.launcher.check_config import asks_judge, check_recipe
 from recipes.launcher.compose import compose, recipes, split_launch_options
+from recipes.launcher.stages import check_options, hardware_of
 from recipes.sizing import costs, grpo, host, refusals, seconds
 from recipes.sizing.phases import COLUMNS, Phase, largest
 from recipes.sizing.shapes import shape_of
@@ -42,8 +43,8 @@ def table(phases: Iterable[Phase], card: float) -> list[str]:
 def of_recipe(config: DictConfig, here: bool) -> list[str]:
     """All that is known of one recipe as it would run."""
     shape, card = shape_of(config), refusals.card(config, here)
-    if config.trainer.device == "cpu":
-        raise UserError("hardware=cpu has no GPU memory to count; name another profile")
+    if not card:
+        raise UserError("study.gpu_gb is null, the size of a GPU in 1e9 bytes; say study.gpu_gb=80")
     if shape is None:
         path = config.actor_rollout_ref.model.path
         raise UserError(
@@ -76,6 +77,13 @@ def of_row(row: Row) -> list[str]:
     return [f"{row.id:<40}{gpus:>6}{most.name:>16}{most.bytes / 1e9:>8.1f} GB{share:>6}{step:>8}{hours_:>12}"]
 
 
+def before_grpo(row: Row) -> None:
+    """Print what a row's fine-tuning takes, or its evaluation where it trains nothing."""
+    found = costs.sft_cost(row) if row.sft else costs.cost(row)
+    heading = f"SFT, {row.sft}" if row.sft else "generation"
+    print("\n".join([f"{heading}, {_gpus(found.gpus)}", *table(found.phases, found.card), *[""] * bool(row.recipe)]))
+
+
 def _gpus(count: int) -> str:
     return f"{count} GPU{'s' * (count > 1)}"
 
@@ -93,20 +101,25 @@ def main(argv: list[str] | None = None) -> None:
         return
     if given.what is None:
         raise UserError("name a recipe or a row of a paper, or say --all")
-    row, options = None, split_launch_options(given.overrides)[1]
+    options = split_launch_options(given.overrides)[1]
     recipe = given.what.removeprefix("recipes/").removesuffix(".yaml")
-    if recipe not in recipes():
-        row = row_of(given.what)
-        recipe, options = row.recipe, [*row.options, *options]
-    if row and row.sft:
-        found = costs.sft_cost(replace(row, options=tuple(options)))
-        print("\n".join([f"SFT, {row.sft}, {_gpus(found.gpus)}", *table(found.phases, found.card), ""]))
-    elif row and not recipe:
-        found = costs.cost(row)
-        print("\n".join(["generation, 1 GPU", *table(found.phases, found.card)]))
-    if recipe:
-        config = compose(recipe, options)
+    row = None if recipe in recipes() else row_of(given.what)
+    if row:
+        check_options(row, given.overrides)
+        recipe, row = row.recipe, replace(row, options=(*row.options, *options))
+    config = compose(recipe, row.options if row else options) if recipe else None
+    if config is not None:
+        check_recipe(given.what, config)  # what is counted below are numbers then
+    if hardware_of(options) == "cpu" or (config is not None and config.trainer.device == "cpu"):
+        raise UserError("hardware=cpu has no GPU memory to count; name another profile")
+    alone = row is not None and (row.sft or not row.recipe)
+    if alone:
+        before_grpo(row)
+    if config is not None:
         print("\n".join(of_recipe(config, given.here)))
+    if alone:
+        costs.check_before(row)
+    if config is not None:
         here = (refusals.check_gpus, refusals.check_cpus) if given.here else ()
         check_recipe(given.what, config, *here, lambda config: refusals.check_fit(config, given.here))
 

@@ -16,7 +16,7 @@ import time
 from common.commands import UserError, parser, run
 from common.papers import row_of
 from recipes.launcher.compose import RECIPES
-from recipes.launcher.stages import Stage, hardware_of, stages
+from recipes.launcher.stages import Stage, check_options, hardware_of, stages
 
 HOLDS = {"MIMIC": "hosp/ and note/", "CODIESP": "CodiEsp's train, dev and test"}
 
@@ -36,7 +36,9 @@ def words_to_run(stage: Stage) -> list[str]:
 
 def reproduce(name: str, options: list[str]) -> None:
     """Run every stage that has not been done; the first that fails ends it."""
-    chain = stages(row_of(name), options)
+    row = row_of(name)
+    check_options(row, options)
+    chain = stages(row, options)
     for number, stage in enumerate(chain, 1):
         began = time.monotonic()
         heading = f"[{number}/{len(chain)}] {stage.what}"

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 def make(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     for name in ("Makefile", "requirements.txt", "requirements-cpu.txt"):
         shutil.copy(ROOT / name, folder)
-    given = ("MAKE", "MFLAGS", "ACCEL", "PYTHON", "FRESH")  # of the `make test` that runs this
+    given = ("MAKE", "MFLAGS", "ACCEL", "PYTHON", "FRESH", "HARDWARE")  # of the `make test` that runs this
     clean = {key: value for key, value in os.environ.items() if not key.startswith(given)}
     return subprocess.run(["make", *words], cwd=folder, env={**clean, **environment}, capture_output=True, text=True)
 
@@ -44,7 +44,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], folder: Path, *said: 
 def test_another_python_is_refused_in_a_sentence(tmp_path: Path, version: str) -> None:
     other = program(tmp_path, "python-other", f'[ "$1" = --version ] && echo "Python {version}" && exit 0\nexit 1')
     done = make(tmp_path, "setup", "ACCEL=cpu", f"PYTHON={other}")
-    assert_refused(done, tmp_path, version, "3.11 or 3.12")
+    assert_refused(done, tmp_path, version, "3.11 or 3.12", "make setup PYTHON=python3.11")
 
 
 def test_an_unknown_accelerator_is_refused(tmp_path: Path) -> None:
@@ -81,6 +81,16 @@ def test_what_trains_on_a_cpu_has_an_environment_for_it_beside_that_of_a_gpu(
     done = make(tmp_path, "--dry-run", goal, PATH=first_in_path(driver))
     assert f"setting up {environment} " in done.stdout
     assert f"rm -rf {environment}\n" in done.stdout and done.stdout.count("rm -rf") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [((), ".venv-cpu"), (("HARDWARE=cpu",), ".venv-cpu"), (("HARDWARE=h100x1",), ".venv-gpu")],
+)
+def test_findings_on_a_gpu_have_an_environment_for_it(tmp_path: Path, words: tuple[str, ...], environment: str) -> None:
+    driver = program(tmp_path, "nvidia-smi", "exit 0")
+    done = make(tmp_path, "--dry-run", "findings", *words, PATH=first_in_path(driver))
+    assert f"setting up {environment} " in done.stdout, done.stderr
 
 
 def test_clean_removes_what_it_says_and_nothing_else(tmp_path: Path) -> None:

@@ -18,5 +18,5 @@ def require_verl() -> None:
         found = "no verl"
     if found != VERL_VERSION:
         raise RuntimeError(
-            f"this repository works with verl {VERL_VERSION} but found {found}; run `make clean` and `make`"
+            f"this repository works with verl {VERL_VERSION} but found {found}; run `make clean` and `make setup`"
         )

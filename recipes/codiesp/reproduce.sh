@@ -13,7 +13,8 @@ ROWS="${ROWS:-untuned classifier sft_outcome sft_evidence grpo}"
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source recipes/environment.sh "$@"
-if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
+if [[ $# -eq 0 ]]; then "$PYTHON" -m recipes.reproduce --help >&2; exit 2; fi
+if [[ $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
 table=${1#codiesp/}
 if [[ $table == */* ]]; then ROWS=${table#*/}; fi
 if [[ $SMOLLM2 == models/* && ! -d $SMOLLM2 && " $* " != *" hardware=cpu "* ]]; then

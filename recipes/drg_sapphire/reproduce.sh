@@ -6,5 +6,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source recipes/environment.sh "$@"
-if [[ $# -eq 0 || $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
+if [[ $# -eq 0 ]]; then "$PYTHON" -m recipes.reproduce --help >&2; exit 2; fi
+if [[ $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
 exec "$PYTHON" -m recipes.reproduce "drg_sapphire/${1#drg_sapphire/}" "${@:2}"

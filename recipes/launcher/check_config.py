@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 import inspect
+import logging
 import math
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.commands import UserError
-from recipes.launcher.check_features import check_groups, check_medcode, check_model_options, check_ratio
+from recipes.launcher.check_features import (
+    check_groups,
+    check_medcode,
+    check_model_options,
+    check_ratio,
+    check_split,
+)
 from recipes.launcher.compose import base_of, leaves, near, nearest_key, resolved, unresolved, verl_defaults
 
 KEYS = yaml.safe_load(Path(__file__).with_name("keys.yaml").read_text(encoding="utf-8"))
@@ -31,11 +38,14 @@ def check_keys(config: DictConfig) -> None:
     """Every key is one that somebody reads: Hydra adds misspelt keys of a YAML without a word."""
     _, known = _defaults()
     sections = {path[: i + 1] for path in known for i in range(len(path))}
+    own = {added.rpartition(".")[0] for added in KEYS["added"]} & {"study", "places", "trainer.v1.medcode"}
     for path, value in leaves(unresolved(config)):
         key = ".".join(path)
         if any("." in part for part in path):
             raise ValueError(f"the key {key} is written with dots in a YAML, where it means nothing; nest it")
         beneath = any(key == opened or key.startswith(f"{opened}.") for opened in KEYS["open"])
+        if path in sections - known.keys() or key in own:
+            raise ValueError(f"{key} is {value!r}, but keys stand below it; name the one to change, {key}.KEY")
         if not (path in sections or key in KEYS["added"] or beneath):
             raise ValueError(f"verl has no key {key}{nearest_key(key, KEYS['added'])}")
         for dead, alive in KEYS["dead"].items():
@@ -181,8 +191,7 @@ def check_components(config: DictConfig) -> None:
     if not algorithm.norm_adv_by_std_in_grpo:
         raise ValueError("algorithm.adv_estimator gdpo divides by the spread whatever norm_adv_by_std_in_grpo says")
     _, function, options = load_reward(config)
-    said = function(data_source="", solution_str="", ground_truth="", extra_info={}, **options)
-    found = asyncio.run(said) if inspect.iscoroutine(said) else said  # of no answer, which asks no judge
+    found = _of_no_answer(function, options)
     for key in keys:
         if key not in found:
             there = ", ".join(name for name, value in found.items() if not isinstance(value, str))
@@ -194,12 +203,24 @@ def check_components(config: DictConfig) -> None:
             )
 
 
+def _of_no_answer(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What a reward returns of an empty answer to an empty gold: no judge is asked, and a complaint says nothing."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        said = function(data_source="", solution_str="", ground_truth="", extra_info={}, **options)
+        return asyncio.run(said) if inspect.iscoroutine(said) else said
+    finally:
+        logging.disable(before)
+
+
 def check_recipe(recipe: str, config: DictConfig, *here: Callable[[DictConfig], None]) -> None:
     """What is wrong with a recipe on any machine and what the checks of this one find: a sentence about the recipe."""
     checks = (
         check_keys,
         check_types,
         check_values,
+        check_split,
         check_medcode,
         check_ratio,
         check_groups,

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from recipes.launcher.compose import verl_defaults
+from recipes.sizing.shapes import shape_of
 from verl_ext.log_probs import why_not
 from verl_ext.resampling_rules import MANAGER, Settings
 from verl_ext.trainer import KL_SCHEDULES
@@ -57,6 +58,25 @@ def check_ratio(config: DictConfig) -> None:
             f"actor.{features[0]} cannot act with one update a batch, where the ratio of new to old policy "
             f"is 1; make actor.ppo_mini_batch_size a fraction of data.train_batch_size ({batch}) or leave it out"
         )
+
+
+def check_split(config: DictConfig) -> None:
+    """vLLM splits a model over GPUs of the run, as many to each copy, and its attention heads over them."""
+    split, shape = config.actor_rollout_ref.rollout.tensor_model_parallel_size, shape_of(config)
+    key = "actor_rollout_ref.rollout.tensor_model_parallel_size"
+    there = config.trainer.nnodes * config.trainer.n_gpus_per_node
+    heads, pairs = (shape.heads, shape.kv_heads) if shape else (split, split)
+    # keys and values of fewer heads than GPUs stand on several of them
+    possible = [n for n in range(1, there + 1) if not (there % n or heads % n or max(pairs, n) % min(pairs, n))]
+    if there % split:
+        raise ValueError(f"{key} {split} does not divide the devices of the run, {there}{_one_of(possible)}")
+    if split not in possible:
+        heads_said = f"{heads} attention heads of the model, {pairs} of them with keys and values"
+        raise ValueError(f"{key} {split} does not divide the {heads_said}{_one_of(possible)}")
+
+
+def _one_of(numbers: list[int]) -> str:
+    return f"; take {' or '.join(map(str, numbers))}"
 
 
 def check_groups(config: DictConfig) -> None:

@@ -79,7 +79,7 @@ def check_environment(config: DictConfig | None = None) -> None:
 
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         found = sys.version.split()[0]
-        raise UserError(f"Python 3.11 or 3.12 is needed, this is {found}; run `make PYTHON=python3.11`")
+        raise UserError(f"Python 3.11 or 3.12 is needed, this is {found}; run `make setup PYTHON=python3.11`")
     try:
         require_verl()
         if config is not None:
@@ -88,8 +88,8 @@ def check_environment(config: DictConfig | None = None) -> None:
                 if find_spec(tracker) is None:
                     raise UserError(f"trainer.logger names {tracker}, which is not installed: pip install {tracker}")
     except PackageNotFoundError as error:
-        other = "make ACCEL=cpu" if config is not None and config.trainer.device == "cpu" else "make ACCEL=gpu"
-        raise UserError(f"{error.name} is not installed in this environment; run `{other}` to set it up") from error
+        kind = "cpu" if config is not None and config.trainer.device == "cpu" else "gpu"
+        raise UserError(f"{error.name} is not installed in this environment; run `make setup ACCEL={kind}`") from error
     except RuntimeError as error:
         raise UserError(str(error)) from error
 

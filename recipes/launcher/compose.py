@@ -28,6 +28,7 @@ from common.settings import load
 RECIPES = Path(__file__).resolve().parent.parent
 OWN = "own"  # the folder of recipes that are no paper's
 GROUPS = ("hardware", "model", "sft_share", "algorithm", "lora")  # folders of which a launch picks a file: hardware=cpu
+FAULTS = (HydraException, OmegaConfBaseException, ValueError)  # the last of data=5: Hydra has a group of that name
 HEAD = "# @package _global_"
 
 
@@ -88,14 +89,19 @@ def compose(recipe: str, overrides: Iterable[str] = ()) -> DictConfig:
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UserError(f"{override!r} is no override: write key=value")
-        group, _, choice = override.partition("=")
-        if group in GROUPS and choice not in _choices(group):
-            raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
+        check_choice(override)
     try:
         config = _compose(name, quoted(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except FAULTS as error:
         raise UserError(_explain(name, overrides, error)) from error
     return config
+
+
+def check_choice(override: str) -> None:
+    """A group's option names a file of its folder; of other options nothing is said."""
+    group, _, choice = override.partition("=")
+    if group in GROUPS and choice not in _choices(group):
+        raise UserError(f"there is no {group} {choice!r}; there is {', '.join(_choices(group))}")
 
 
 @cache
@@ -190,7 +196,7 @@ def verl_config_dir() -> Path:
     """Where verl keeps its YAML; found without importing verl, which takes long."""
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("verl is not installed in this environment; run `make` to set it up")
+        raise UserError("verl is not installed in this environment; run `make setup`")
     return (Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config").resolve()
 
 
@@ -210,7 +216,7 @@ def _compose(name: str, overrides: list[str]) -> DictConfig:
     try:
         with patch.object(OmegaConf, "load", loaded):
             return _hydra(name, overrides)
-    except (HydraException, OmegaConfBaseException, FileExistsError):
+    except (*FAULTS, FileExistsError):
         return _hydra(name, overrides)
 
 
@@ -236,7 +242,7 @@ def _explain(name: str, overrides: list[str], error: Exception) -> str:
         key = re.sub(r"^[~+]*", "", override.split("=", 1)[0])
         try:
             _compose(name, [override])
-        except (HydraException, OmegaConfBaseException) as own:
+        except FAULTS as own:
             if "Could not override" in str(own):
                 return f"override {override!r}: verl has no key {key}{nearest_key(key)}"
             return f"override {override!r} cannot be read: {' '.join(str(own).split())[:200]}"

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from common import record
+from common.commands import UserError
 from common.papers import MIMIC, Row, paper_rows, papers
 from common.settings import load
-from recipes.launcher.check_config import asks_judge
-from recipes.launcher.compose import RECIPES, compose
+from recipes.launcher.check_config import asks_judge, check_recipe
+from recipes.launcher.compose import RECIPES, check_choice, compose, split_launch_options
 from recipes.launcher.laptop import DEMO
 from recipes.launcher.paper_check import is_classifier, read_settings
 
@@ -49,10 +50,26 @@ def hardware_of(options: Iterable[str]) -> str | None:
     return next((option.partition("=")[2] for option in reversed([*options]) if option.startswith("hardware=")), None)
 
 
+def profile_of(options: Iterable[str]) -> DictConfig:
+    """The hardware profile that the options choose."""
+    return load(RECIPES / "hardware" / f"{hardware_of(options) or 'h100x4'}.yaml")
+
+
+def check_options(row: Row, options: Iterable[str]) -> None:
+    """Every option acts on the row: GRPO takes all of them, and nothing but the hardware reaches the other stages."""
+    options = [*options]
+    if row.recipe and options:
+        check_recipe(row.id, compose(row.recipe, [*row.options, *split_launch_options(options)[1]]))
+    for option in () if row.recipe else options:
+        check_choice(option)
+        if not option.startswith("hardware="):
+            config = f"recipes/{row.paper}/{f'sft/{row.sft}' if row.sft else f'eval/{row.eval}'}.yaml"
+            raise UserError(f"{row.id} has no GRPO that {option!r} could change; say hardware=NAME, or change {config}")
+
+
 def sft_gpus(options: Iterable[str]) -> int:
     """On how many GPUs of one node SFT runs: those of the hardware profile."""
-    profile = load(RECIPES / "hardware" / f"{hardware_of(options) or 'h100x4'}.yaml")
-    return int(profile.trainer.n_gpus_per_node)
+    return int(profile_of(options).trainer.n_gpus_per_node)
 
 
 def stages(row: Row, options: Iterable[str] = ()) -> list[Stage]:
@@ -72,7 +89,9 @@ class _Chain:
         self.data = Path(os.environ.get("DATA_DIR") or (DEMO / "data" if self.cpu else "data"))
         self.runs = Path(os.environ.get("RUNS_DIR") or "runs")
         self.place = self.runs / row.paper
-        start = compose(self._recipe, ["hardware=cpu"]).places.model if self.cpu else row.start
+        # a variable's model: what the recipes take for it where it is not set
+        self.base = str(self.config.study.model) if str(row.start).startswith("$") else row.start
+        start = compose(self._recipe, ["hardware=cpu"]).places.model if self.cpu else self.base
         self.start = str(start)  # of a laptop: one model in the place of all
 
     @cached_property
@@ -141,7 +160,7 @@ class _Chain:
         words = (
             *("python", "-m", f"data_prep.{task}", *self.paper.inputs, "--out", str(self.data)),
             *(("--split", self.paper.split) if self.paper.split else ()),
-            *("--tokenizer", self.row.start or "Qwen/Qwen2.5-7B-Instruct"),
+            *("--tokenizer", self.base or "Qwen/Qwen2.5-7B-Instruct"),
             *("--max-prompt-tokens", str(self.row.values["data.max_prompt_length"])),
         )
         where = "MIMIC-IV" if self.paper.inputs == MIMIC else self.paper.title
@@ -165,7 +184,7 @@ class _Chain:
         config = self._sft_config
         settings = read_settings(config)
         if config.stem != name:
-            chosen += ["--name", name, "--model", str(row.start)]
+            chosen += ["--name", name, "--model", str(self.base)]
             if OmegaConf.to_container(settings).get("sample") == "${name}":
                 chosen += ["--sample", str(row.sft)]
         if self.cpu:

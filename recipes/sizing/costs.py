@@ -11,14 +11,13 @@ from common.settings import load
 from recipes.launcher.check_config import asks_judge
 from recipes.launcher.compose import RECIPES, compose
 from recipes.launcher.paper_check import default_places, is_classifier, read_settings
-from recipes.launcher.stages import sft_gpus
+from recipes.launcher.stages import profile_of, sft_gpus
 from recipes.sizing import grpo, seconds, sft
 from recipes.sizing.phases import OTHER, SPARE, Part, Phase, largest, phase
 from recipes.sizing.refusals import card
 from recipes.sizing.shapes import Shape, named, shape_of
 
 EVALUATION = 0.92  # vLLM's own share of a card where it has it to itself
-CARD = 85.5e9  # of an H100 with 80 GB
 PHASES = 3  # of staged learning, each with the steps that its row states
 
 
@@ -81,18 +80,23 @@ def sft_cost(row: Row) -> Cost:
     batch = said.get("per_device_train_batch_size", 8) * gpus * sft.accumulation(said, gpus)
     steps = int(cases * said["num_train_epochs"] // batch) if cases else None
     phases_ = tuple(sft.phases(said, shape, gpus))
-    return Cost(gpus, 0, CARD, phases_, seconds.sft_step(said, shape, gpus), steps)
+    return Cost(gpus, 0, _card(row), phases_, seconds.sft_step(said, shape, gpus), steps)
 
 
-def check_sft(row: Row) -> None:
-    """A row's fine-tuning leaves 5 % of a GPU, too."""
-    found = sft_cost(row)
-    if found.largest.bytes > (1 - SPARE) * found.card:
-        raise UserError(
-            f"{row.id}: SFT's {found.largest.name} would take {found.largest.bytes / 1e9:.0f} GB on each of "
-            f"{found.gpus} GPUs, and {(1 - SPARE) * found.card / 1e9:.0f} may be used; lower "
-            f"per_device_train_batch_size of {row.paper}/sft/{row.sft}.yaml, or take more GPUs (hardware=NAME)"
-        )
+def check_before(row: Row) -> None:
+    """A row's fine-tuning, or its evaluation where it trains nothing, leaves 5 % of a GPU, too."""
+    found = sft_cost(row) if row.sft else _evaluation(row)
+    if found.largest.bytes <= (1 - SPARE) * found.card:
+        return
+    what, where, remedy = found.largest.name, "a GPU", "take a larger one (hardware=NAME)"
+    if row.sft:
+        what, where = f"SFT's {what}", f"each of {found.gpus} GPUs" if found.gpus > 1 else where
+        file = f"{row.paper}/sft/{row.sft}.yaml"
+        remedy = f"lower per_device_train_batch_size of {file}, or take more GPUs (hardware=NAME)"
+    raise UserError(
+        f"{row.id}: {what} would take {found.largest.bytes / 1e9:.0f} GB on {where}, and "
+        f"{(1 - SPARE) * found.card / 1e9:.0f} may be used; {remedy}"
+    )
 
 
 def _printed_cases(row: Row) -> int | None:
@@ -108,6 +112,13 @@ def _shape(row: Row) -> Shape:
     return shape
 
 
+def _card(row: Row) -> float:
+    """Bytes of a GPU of the profile that the row names."""
+    if (size := OmegaConf.select(profile_of(row.options), "study.gpu_gb")) is None:
+        raise UserError(f"the hardware profile of {row.id} has no study.gpu_gb, the size of a GPU; add it there")
+    return float(size) * 1e9
+
+
 def _model(row: Row) -> str:
     """The model behind a row that names none, or one by a variable."""
     chosen = next((word.partition("=")[2] for word in row.options if word.startswith("model=")), None)
@@ -119,5 +130,6 @@ def _evaluation(row: Row) -> Cost:
     shape = _shape(row)
     context = row.values["data.max_prompt_length"] + row.values["data.max_response_length"]
     weights = Part("engine", 2 * shape.parameters + grpo.ENGINE, "2 N + 2.5 GB")
-    cache = Part("KV cache", max(EVALUATION * CARD - weights.bytes - OTHER, context * shape.cache), "what is left")
-    return Cost(1, 0, CARD, (phase("generation", weights, cache),))
+    size = _card(row)
+    cache = Part("KV cache", max(EVALUATION * size - weights.bytes - OTHER, context * shape.cache), "what is left")
+    return Cost(1, 0, size, (phase("generation", weights, cache),))

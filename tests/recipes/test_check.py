@@ -123,3 +123,27 @@ def test_the_papers_printed_rows_are_those_of_the_recipes() -> None:
             if row.recipe:
                 made = papers.paper_rows()[f"{table.folder}/{row.id}"]
                 assert papers.find(made.recipe, list(made.options)) == row
+
+
+OPTIONS = [
+    ("table2/90/sft", "foo=bar", ("'foo=bar'", "no GRPO", "recipes/drg_sapphire/sft/full_90.yaml")),
+    ("table2/90/sft", "learning_rate=3", ("'learning_rate=3'", "hardware=NAME")),
+    ("table3/qwen32b", "sft_share=50", ("'sft_share=50'", "recipes/deepicd_r1/eval/default.yaml")),
+    ("smollm2/classifier", "hardware=nosuch", ("nosuch", "cpu, gpu24x1, gpu48x1, h100x1")),
+    ("table1/strict", "trainer.total_training_step=3", ("total_training_step", "total_training_steps")),
+]
+
+
+@pytest.mark.parametrize("command", [("recipes.check", "--show"), ("recipes.memory",), ("recipes.reproduce",)])
+@pytest.mark.parametrize(("row", "option", "said"), OPTIONS, ids=lambda value: str(value)[:30])
+def test_an_option_that_cannot_act_on_a_row_is_refused(
+    command: tuple[str, ...], row: str, option: str, said: tuple[str, ...]
+) -> None:
+    done = run_command(*command, row, option)
+    assert_refused(done, *said)
+    assert not done.stdout
+
+
+def test_the_hardware_acts_on_every_row() -> None:
+    done = run_command("recipes.check", "--show", "table2/90/sft", "hardware=h100x8")
+    assert done.returncode == 0 and "fsdp2_x8.yaml" in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""Which Python the scripts start: recipes/environment.sh in a folder with the environments that `make` sets up."""
+"""The scripts: which Python they start, of the environments that `make` sets up, and what they say how to call them."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, assert_refused, run_process
 
 SCRIPTS = [*sorted(ROOT.glob("recipes/*.sh")), *sorted(ROOT.glob("recipes/*/*.sh")), ROOT / "recipes/submit.slurm"]
 
@@ -52,3 +52,20 @@ def test_no_script_looks_for_a_python_of_its_own(script: Path) -> None:
     text = script.read_text()
     assert script.name == "environment.sh" or ".venv" not in text
     assert script.name == "environment.sh" or "source recipes/environment.sh" in text
+
+
+@pytest.mark.parametrize("paper", ["drg_sapphire", "deepicd_r1", "codiesp"])
+def test_a_script_without_a_row_says_how_on_stderr_and_ends_with_status_2(paper: str) -> None:
+    script = ("bash", f"recipes/{paper}/reproduce.sh")
+    done, asked = run_process(*script), run_process(*script, "--help")
+    assert done.returncode == 2 and not done.stdout and done.stderr.startswith("usage: ")
+    assert asked.returncode == 0 and asked.stdout == done.stderr
+
+
+def test_the_demo_says_what_it_is_and_takes_no_words(copy: Path) -> None:
+    asked, wrong = (run_process("bash", copy / "recipes/demo.sh", word, cwd=copy) for word in ("--help", "sft"))
+    assert asked.returncode == 0 and "FRESH=1 bash recipes/demo.sh" in asked.stdout
+    assert_refused(wrong, "takes no words", "sft", "--help")
+    assert not (copy / "outputs").exists()
+    launcher = run_process("bash", "recipes/launch.sh")
+    assert launcher.returncode == 2 and not launcher.stdout and "recipes/launch.sh" in launcher.stderr

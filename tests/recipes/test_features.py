@@ -1,5 +1,6 @@
 """A feature that could not act, or that verl breaks, is refused in a sentence."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from common.commands import UserError
 from recipes.launcher.check_config import check_recipe
-from recipes.launcher.compose import compose
+from recipes.launcher.compose import compose, recipes
+from reward_fns.clinical_note import reward
 from tests.conftest import World, assert_refused, run_command
 
 ACTOR, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.model"
@@ -61,7 +63,9 @@ def test_fused_kernels_need_a_model_whose_output_layer_is_its_embedding(world: W
         check(fused, "model=qwen2.5-3b-instruct", f"places.model={tmp_path / 'false'}")
 
 
-@pytest.mark.parametrize(("recipe", "rate"), [("drg_sapphire/strict", 3e-5), ("deepicd_r1/sft_grpo", 1e-5)])
+@pytest.mark.parametrize(
+    ("recipe", "rate"), [("drg_sapphire/strict", 3e-5), ("deepicd_r1/sft_grpo", 1e-5), ("codiesp/grpo", 1e-4)]
+)
 def test_adapters_are_one_word_and_take_ten_times_the_rate(recipe: str, rate: float) -> None:
     for words, wanted in ((["lora=r32"], rate), (["lora=r32", "hardware=cpu"], 3e-3)):
         plain, config = compose(recipe, words[1:]), compose(recipe, words)
@@ -87,7 +91,7 @@ def test_a_group_of_options_that_is_not_there_is_named() -> None:
         compose("drg_sapphire/strict", ["lora=r31"])
 
 
-@pytest.mark.parametrize("recipe", ["drg_sapphire/strict", "deepicd_r1/sft_grpo"])
+@pytest.mark.parametrize("recipe", ["drg_sapphire/strict", "deepicd_r1/sft_grpo", "codiesp/grpo"])
 @pytest.mark.parametrize("name", ["gspo", "cispo", "dapo", "grpo_passk", "gdpo"])
 def test_an_algorithm_is_one_word(name: str, recipe: str) -> None:
     for hardware in ("h100x4", "cpu"):
@@ -121,6 +125,7 @@ def test_an_algorithm_is_one_word(name: str, recipe: str) -> None:
         ),
         ("drg_sapphire/dr_grpo_advantage", ["algorithm=gdpo"], "divides by the spread"),
         ("deepicd_r1/no_format", ["algorithm=gdpo"], "format_weight 0 switches off"),
+        ("codiesp/grpo_f1", ["algorithm=gdpo"], "format_weight 0 switches off"),
         ("deepicd_r1/no_judge", ["algorithm=gdpo", "study.components=[outcome]"], "weighs several components"),
         (
             "deepicd_r1/no_judge",
@@ -133,3 +138,42 @@ def test_an_algorithm_is_one_word(name: str, recipe: str) -> None:
 def test_an_algorithm_that_could_not_act_is_refused(recipe: str, words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         check_recipe(recipe, compose(recipe, words))
+
+
+def test_every_paper_takes_adapters_and_algorithms() -> None:
+    for base in (recipe for recipe in recipes() if not recipe.startswith("own/")):
+        compose(base, ["lora=r32", "algorithm=grpo_passk"])
+
+
+SPLIT = "actor_rollout_ref.rollout.tensor_model_parallel_size"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([f"{SPLIT}=3"], "size 3 does not divide the devices of the run, 4; take 1 or 2 or 4"),
+        (["hardware=cpu", f"{SPLIT}=3"], "size 3 does not divide the devices of the run, 1; take 1"),
+        (["hardware=h100x8", f"{SPLIT}=8"], "size 8 does not divide the 28 attention heads .* take 1 or 2 or 4"),
+        (["trainer.n_gpus_per_node=7", "data.train_batch_size=56", f"{SPLIT}=7"], "28 attention heads .*, 4 of them"),
+    ],
+)
+def test_a_model_that_vllm_cannot_split_over_the_gpus_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        check(*words)
+    done = run_command("recipes.memory", "drg_sapphire/strict", *words)
+    assert_refused(done, "tensor_model_parallel_size")
+
+
+def test_the_heads_are_those_of_the_folder_that_the_run_starts_from(world: World, tmp_path: Path) -> None:
+    text = (world.model / "config.json").read_text()
+    found = json.loads(text)["num_attention_heads"]
+    (tmp_path / "config.json").write_text(text.replace(f'"num_attention_heads": {found}', '"num_attention_heads": 5'))
+    with pytest.raises(UserError, match="does not divide the 5 attention heads"):
+        check(f"places.model={tmp_path}", f"{SPLIT}=2")
+
+
+def test_the_reward_of_no_answer_complains_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """GDPO's check asks the reward what it returns: of an empty gold note, which is none."""
+    reward._say_once.cache_clear()
+    done = run_command("recipes.memory", "clinical_prm/note_grpo", "algorithm=gdpo")
+    assert done.returncode == 0 and not caplog.records, done.stderr

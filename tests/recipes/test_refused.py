@@ -1,5 +1,6 @@
 """What would stop a run is one sentence before anything starts."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_paths_that_a_user_gives_count_from_where_he_stands(world: World, tmp_pa
         "bash", ROOT / "recipes/launch.sh", RECIPE, words[0], cwd=tmp_path, **{**places, "DATA_DIR": "no"}
     )
     assert_refused(missing, str(tmp_path / "no/drg/rl"))
+
+
+def test_an_environment_that_lacks_a_package_is_set_up_by_make_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("recipes.launcher.check_machine.version", lacks)
+    for hardware, kind in (("cpu", "cpu"), ("h100x4", "gpu")):
+        done = run_command("recipes.check", RECIPE, f"hardware={hardware}")
+        assert_refused(done, "is not installed in this environment", f"run `make setup ACCEL={kind}`")
 
 
 def test_a_model_folder_without_tokenizer_is_refused(world: World, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pyarrow.parquet import read_table
 
 from common.papers import paper_rows, row_of
 from recipes.launcher.stages import stages
-from tests.conftest import ROOT, World, assert_refused, run_process
+from recipes.reproduce import HOLDS
+from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 STRICT = "reward.custom_reward_function.reward_kwargs.accuracy=strict"
 
@@ -95,6 +97,21 @@ def test_without_data_and_mimic_it_says_what_to_set(tmp_path: Path) -> None:
     done = run_process("bash", "recipes/drg_sapphire/reproduce.sh", "table1/strict", **environment)
     assert_refused(done, "MIMIC", "manifest.json")
     assert_refused(run_process("bash", "recipes/deepicd_r1/reproduce.sh", "table1/strict"), "deepicd_r1/table1/strict")
+
+
+def test_a_model_that_a_variable_names_has_the_recipes_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is shown can be typed: of the variables in it only the folders of data are left to the user."""
+    for name in ("SMOLLM2", "CODIESP", "DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for row in paper_rows().values():
+        named = {name for stage in stages(row) for name in re.findall(r"\$(\w+)", stage.command)}
+        assert named <= HOLDS.keys(), row.id
+    assert "--tokenizer HuggingFaceTB/SmolLM2-135M-Instruct " in stages(row_of("smollm2/grpo"))[0].command
+    monkeypatch.setenv("SMOLLM2", "mine")
+    untuned = stages(row_of("smollm2/untuned"))
+    assert "--tokenizer mine " in untuned[0].command and "--model mine " in untuned[1].command
+    done = run_command("recipes.reproduce", "smollm2/grpo", DATA_DIR=str(tmp_path), CODIESP="")
+    assert_refused(done, "CODIESP is not set")
 
 
 def test_an_unfinished_run_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_every_row_leaves_a_twentieth_of_its_gpu() -> None:
         assert found.largest.bytes <= (1 - SPARE) * found.card, id
         assert re.search(rf"^{re.escape(id)} .* {found.largest.bytes / 1e9:.1f} GB", done.stdout, re.M), id
         if row.sft:
-            costs.check_sft(row)
+            costs.check_before(row)
 
 
 def test_sft_runs_on_the_gpus_of_its_row_and_is_refused_where_it_does_not_fit() -> None:
@@ -132,7 +132,7 @@ def test_sft_runs_on_the_gpus_of_its_row_and_is_refused_where_it_does_not_fit() 
         commands = [stage.command for stage in stages(row) if "sft.train" in stage.command]
         assert [said in command for command in commands] == [True] * (said is not None)
     with pytest.raises(UserError, match=r"size_14b: SFT's update would take 91 GB on each of 4 GPUs"):
-        costs.check_sft(replace(paper_rows()["drg_sapphire/figure10/size_14b"], options=("hardware=h100x4",)))
+        costs.check_before(replace(paper_rows()["drg_sapphire/figure10/size_14b"], options=("hardware=h100x4",)))
 
 
 def test_the_judge_is_counted_and_staged_learning_has_three_phases() -> None:
@@ -173,6 +173,16 @@ def test_what_has_no_gpu_or_no_name_is_a_sentence() -> None:
     assert_refused(
         run_command("recipes.memory", RECIPE, "places.model=mine", "study.model=mine"), "mine", "config.json"
     )
+
+
+def test_the_hardware_decides_on_the_card_of_rows_without_grpo() -> None:
+    done = run_command("recipes.memory", "table3/qwen32b", "hardware=gpu24x1")
+    assert_refused(done, "table3/qwen32b: generation would take 72 GB on a GPU, and 23 may be used", "hardware=NAME")
+    assert "of 24.1" in done.stdout
+    done = run_command("recipes.memory", "table2/90/sft", "hardware=gpu24x1")
+    assert_refused(done, "table2/90/sft: SFT's update", "23 may be used")
+    assert run_command("recipes.memory", "table3/qwen7b", "hardware=gpu24x1").returncode == 0
+    assert "of 85.5" in run_command("recipes.memory", "table3/qwen32b").stdout
 
 
 FITS = re.findall(r"^\| `((?:gpu|h100)\w+)` \| ([^|]*) \| ([^|]*) \|$", README, re.M)

@@ -122,3 +122,38 @@ def test_a_checkpoint_has_sixteen_bytes_a_parameter(machine: Machine, world: Wor
     assert_refused(done, "the run needs about", "trainer.max_actor_ckpt_to_keep")
     said = int(re.search(r"about (\d+) GB", done.stderr).group(1))
     assert said == round((2**30 + 2001 * 16 * 32_763_876_352 + 2 * 32_763_876_352) / 1e9)
+
+
+NO_NUMBERS = [
+    ("data.train_batch_size=abc", "no whole number"),
+    ("data.train_batch_size=null", "no whole number"),
+    ("data.max_prompt_length=abc", "no whole number"),
+    ("actor_rollout_ref.rollout.gpu_memory_utilization=abc", "no number"),
+    ("trainer.n_gpus_per_node=0", "at least 1"),
+    ("trainer.nnodes=0", "at least 1"),
+    ("actor_rollout_ref.rollout.tensor_model_parallel_size=0", "at least 1"),
+    ("actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size=0", "at least 1"),
+    ("study.gpu_gb=abc", "no number"),
+    ("study.gpu_gb=null", "say study.gpu_gb=80"),
+    ("trainer=null", "keys stand below it"),
+    ("trainer.v1.medcode=3", "keys stand below it"),
+    ("study=null", "keys stand below it"),
+    ("data=5", "override 'data=5' cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("override", "said"), NO_NUMBERS, ids=[override for override, _ in NO_NUMBERS])
+def test_what_cannot_be_counted_is_a_sentence_before_anything_is_shown(override: str, said: str) -> None:
+    for what in (RECIPE, "table1/strict"):
+        done = run_command("recipes.memory", what, override)
+        assert_refused(done, override.partition("=")[0], said)
+        assert override == "study.gpu_gb=null" or not done.stdout
+    if "gpu_gb=null" not in override:
+        assert_refused(run_command("recipes.check", RECIPE, override), override.partition("=")[0], said)
+
+
+@pytest.mark.parametrize("row", ["table1/strict", "table2/90/sft", "table3/qwen32b"])
+def test_a_row_on_a_cpu_is_refused_before_a_table_is_shown(row: str) -> None:
+    done = run_command("recipes.memory", row, "hardware=cpu")
+    assert_refused(done, "no GPU memory")
+    assert not done.stdout
