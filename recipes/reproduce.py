@@ -7,11 +7,14 @@ MIMIC names the folder that holds hosp/ and note/; it is needed until the data h
 killed goes on where it stopped when the command is given again.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 
 from common.commands import UserError, parser, run
 from common.papers import row_of
@@ -34,6 +37,17 @@ def words_to_run(stage: Stage) -> list[str]:
     return [*programs.get(words[0], [words[0]]), *words[1:]]
 
 
+def differences(stage: Stage) -> Iterator[str]:
+    """How data that were there already differ from the row's own: another cohort, or notes of another length."""
+    if stage.done.name != "manifest.json":
+        return
+    asked, there = dict(pairwise(stage.words)), json.loads(stage.done.read_text())
+    made = {"--split": (there.get("split") or {}).get("kind"), "--max-prompt-tokens": there.get("max_prompt_tokens")}
+    for flag, value in made.items():
+        if flag in asked and asked[flag] != str(value):
+            yield f"{flag} {value}, and this row has {asked[flag]}"
+
+
 def reproduce(name: str, options: list[str]) -> None:
     """Run every stage that has not been done; the first that fails ends it."""
     row = row_of(name)
@@ -44,6 +58,8 @@ def reproduce(name: str, options: list[str]) -> None:
         heading = f"[{number}/{len(chain)}] {stage.what}"
         if stage.is_done():
             print(f"{heading}: done before ({stage.done})", flush=True)
+            for difference in differences(stage) if hardware_of(options) != "cpu" else ():
+                print(f"warning: {stage.done} was made with {difference}", file=sys.stderr)
             continue
         print(f"{heading}\n      {stage.command}", flush=True)
         environment = {**os.environ, "PYTHON": sys.executable}

@@ -12,7 +12,7 @@ from pyarrow.parquet import read_table
 
 from common.papers import paper_rows, row_of
 from recipes.launcher.stages import stages
-from recipes.reproduce import HOLDS
+from recipes.reproduce import HOLDS, differences
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
 STRICT = "reward.custom_reward_function.reward_kwargs.accuracy=strict"
@@ -112,6 +112,19 @@ def test_a_model_that_a_variable_names_has_the_recipes_default(monkeypatch: pyte
     assert "--tokenizer mine " in untuned[0].command and "--model mine " in untuned[1].command
     done = run_command("recipes.reproduce", "smollm2/grpo", DATA_DIR=str(tmp_path), CODIESP="")
     assert_refused(done, "CODIESP is not set")
+
+
+def test_data_of_another_cohort_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    (tmp_path / "drg").mkdir()
+    manifest = tmp_path / "drg/manifest.json"
+    data = stages(row_of("table2/90/sft"))[0]
+    manifest.write_text(json.dumps({"split": {"kind": "stable"}, "max_prompt_tokens": 4096}))
+    assert [*differences(data)] == ["--split stable, and this row has published"]
+    manifest.write_text(json.dumps({"split": {"kind": "published"}, "max_prompt_tokens": None}))
+    assert [*differences(data)] == ["--max-prompt-tokens None, and this row has 4096"]
+    manifest.write_text(json.dumps({"split": {"kind": "published"}, "max_prompt_tokens": 4096}))
+    assert [*differences(data)] == []
 
 
 def test_an_unfinished_run_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
