@@ -131,7 +131,14 @@ def test_ctrl_c_lets_the_commands_end_as_they_want_to(tmp_path: Path) -> None:
         f"run(lambda: running.run(out, [Job('a', 'a', (('bash', '-c', {line!r}),), Stage('', (), out / 'x'), 1, '')]))"
     )
     words = [sys.executable, "-c", code]
-    program = subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job of the background would ignore it
+    )
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     os.killpg(program.pid, signal.SIGINT)
     _, said = program.communicate(timeout=30)
