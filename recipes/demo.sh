@@ -12,7 +12,6 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-LONGEST="${LONGEST:-256}"      # tokens of the longest prompt; rows are padded to it
 STEPS="${STEPS:-18}"          # GRPO steps
 CASES="${CASES:-240}"         # test cases
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
@@ -63,7 +62,7 @@ stage "tiny model and tokenizer" $out/model \
   "$PYTHON" -m data_prep.tiny_model --note $out/mimic/note --out $out/model
 stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
   "$PYTHON" -m data_prep.drg --hosp $out/mimic/hosp --note $out/mimic/note --out $DATA_DIR --split patient \
-  --tokenizer $out/model --max-prompt-tokens "$LONGEST"
+  --tokenizer $out/model --max-prompt-tokens 384
 case $UNTIL in # what other recipes start from on a laptop has numbers of its own
   data | sft_icd)
     number=19
@@ -100,7 +99,7 @@ stage "evaluation before GRPO: score" $out/eval/sft/scores.json \
   "$PYTHON" -m eval.score --generations $out/eval/sft
 stage "GRPO, $STEPS steps (verl, FSDP2, vLLM)" $grpo \
   bash recipes/launch.sh drg_sapphire/strict hardware=cpu name=demo \
-  data.train_files=$DATA_DIR/drg/rl/full_75.parquet data.max_prompt_length="$LONGEST" trainer.total_training_steps="$STEPS"
+  data.train_files=$DATA_DIR/drg/rl/full_75.parquet trainer.total_training_steps="$STEPS"
 stage "evaluation after GRPO: generate (vLLM)" $out/eval/grpo \
   "$PYTHON" -m eval.generate --data $test_set --model $grpo/hf_model --out $out/eval/grpo "${sampling[@]}"
 stage "evaluation after GRPO: score" $out/eval/grpo/scores.json \
