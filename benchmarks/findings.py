@@ -9,6 +9,9 @@ runs are there, with its verdict, the smallest effect that it could have seen, a
 OUT/findings.json holds the same, and a table is printed. Verdicts are computed (benchmarks.studies.statistics): a claim
 is shown when the 95 % interval of its effect lies on the side that the paper saw, and a study by all its claims.
 
+A YAML of --config may name another as its `base` and add to it: benchmarks/studies/second.yaml holds second designs for
+findings that the first may not show, and makes in the same OUT what is not there yet.
+
 --hardware is a word of recipes/hardware: the batch, the steps and the model stay those of the YAML. --quick makes the
 smallest world, one step and one seed in OUT-quick: it proves the program, and its figures mean nothing.
 
@@ -47,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     args = p.parse_args(argv)
     out = Path(f"{args.out}-quick" if args.quick else args.out).resolve()
     asked = plan.read(args.config, out, args.hardware, args.quick, args.seeds)
-    if not args.quick and (count := len(set(asked.seeds))) < NEEDED:
+    if not args.quick and (count := len(asked.seeds)) < NEEDED:
         raise UserError(f"{count} different seeds are too few for a verdict; give {NEEDED} or more")
     usual = min(AT_ONCE, len(os.sched_getaffinity(0))) if args.hardware == "cpu" else 1
     if (at_once := usual if args.at_once is None else args.at_once) < 1:

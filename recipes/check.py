@@ -89,9 +89,8 @@ def main(argv: list[str] | None = None) -> None:
             print(f"# {stage.what}\n{stage.command}")
     elif given.recipe:
         config = compose(given.recipe, split_launch_options(given.overrides)[1])
-        check_recipe(
-            given.recipe, config
-        )  # before minutes go into data, and anything reads a section that is not there
+        # before minutes go into data, and before anything reads a section that is not there
+        check_recipe(given.recipe, config)
         if given.prepare:
             prepare(config)
         check_run(given.recipe, config)
