@@ -12,8 +12,9 @@ set -euo pipefail
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
 NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
 WORDS="${WORDS:-60}"          # words of a hospital course
-STEPS="${STEPS:-18}"          # GRPO steps
-CASES="${CASES:-240}"         # test cases
+OVERLOOK="${OVERLOOK:-0.65}"  # share of the SFT traces with a decisive comorbidity that overlook it, which GRPO unlearns
+STEPS="${STEPS:-26}"          # GRPO steps
+CASES="${CASES:-317}"         # test cases, here all
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
@@ -57,7 +58,7 @@ test_set=$DATA_DIR/drg/test.parquet
 sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128 --limit "$CASES")
 
 stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
-  "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS"
+  "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS" --overlook "$OVERLOOK"
 stage "tiny model and tokenizer" $out/model \
   "$PYTHON" -m data_prep.tiny_model --note $out/mimic/note --out $out/model
 stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
