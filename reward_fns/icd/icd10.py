@@ -23,7 +23,8 @@ NONE: frozenset[str] = frozenset()
 
 _LONGEST = 7  # characters of a code without its dot
 
-_SHAPE = re.compile("[A-Z](?:[0-9][0-9A-Z]|[A-Z][0-9])[0-9A-Z]{0,4}")  # also C7A.00, Z3A.01, QA0.01
+SHAPE = "[A-Z](?:[0-9][0-9A-Z]|[A-Z][0-9])[0-9A-Z]{0,4}"  # also C7A.00, Z3A.01, QA0.01
+_WHOLE = re.compile(SHAPE).fullmatch
 
 
 class Table(NamedTuple):
@@ -44,7 +45,7 @@ def normalise(code: str) -> str:
 
 def looks_like_code(code: str) -> bool:
     """Whether a normalised text has the shape of an ICD-10-CM code, existing or not."""
-    return _SHAPE.fullmatch(code) is not None
+    return _WHOLE(code) is not None
 
 
 def exists(code: str, extra: frozenset[str] = NONE) -> bool:

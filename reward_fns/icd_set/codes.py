@@ -9,6 +9,7 @@ most 1/2, two pairs that break up an equal one never earn more than it, so equal
 matching within each category.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ from reward_fns.icd import icd10
 
 JOINT = ", "  # between codes, as golds and answers are written
 _LONGEST = 16  # characters of a code in any spelling
+_LIST = re.compile(f"(?:{icd10.SHAPE} )*+{icd10.SHAPE}").fullmatch
 
 
 def read(text: str) -> tuple[str, ...] | None:
@@ -27,15 +29,10 @@ def read(text: str) -> tuple[str, ...] | None:
     pieces = text.replace(",", " ").replace(";", " ").split()
     if not pieces or len(max(pieces, key=len)) > _LONGEST:
         return None
-    codes = tuple(map(_code, pieces))
-    return codes if all(codes) else None
-
-
-@lru_cache(maxsize=1 << 17)
-def _code(piece: str) -> str:
-    """A code, or "" where the piece has not the shape of one."""
-    code = icd10.normalise(piece)
-    return code if icd10.looks_like_code(code) else ""
+    joined = " ".join(pieces).replace(".", "")
+    if not joined.isascii() or not _LIST(codes := joined.upper()):  # icd10.normalise, for all at once
+        return None
+    return tuple(codes.split(" "))
 
 
 def credit(said: Collection[str], gold: frozenset[str], near: float) -> float:
