@@ -10,11 +10,11 @@ set -euo pipefail
 
 # --- knobs ------------------------------------------------------------------------------------------------------
 FRESH="${FRESH:-}"            # not empty: throw away what earlier demos made
-NOTES="${NOTES:-4000}"        # synthetic discharge summaries; about three quarters become cases
-WORDS="${WORDS:-60}"          # words of a hospital course
-OVERLOOK="${OVERLOOK:-0.65}"  # share of the SFT traces with a decisive comorbidity that overlook it, which GRPO unlearns
-STEPS="${STEPS:-26}"          # GRPO steps
-CASES="${CASES:-317}"         # test cases, here all
+NOTES="${NOTES:-3200}"        # synthetic discharge summaries; about three quarters become cases
+WORDS="${WORDS:-50}"          # words of a hospital course
+EPOCHS="${EPOCHS:-8}"         # of SFT
+STEPS="${STEPS:-20}"          # GRPO steps
+CASES="${CASES:-317}"         # test cases, at most
 UNTIL="${UNTIL:-}"            # data, sft, sft_icd, sft_icd_set or sft_answer_first: stop when that is there
 # ----------------------------------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ test_set=$DATA_DIR/drg/test.parquet
 sampling=(--n 8 --temperature 0.6 --top-p 0.95 --max-tokens 128 --limit "$CASES")
 
 stage "synthetic MIMIC-IV, $NOTES notes" $out/mimic \
-  "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS" --overlook "$OVERLOOK"
+  "$PYTHON" -m data_prep.synthesize --out $out/mimic --notes "$NOTES" --words "$WORDS" --rivals 1 --asides 3
 stage "tiny model and tokenizer" $out/model \
   "$PYTHON" -m data_prep.tiny_model --note $out/mimic/note --out $out/model
 stage "cohort, splits and prompts as parquet" $DATA_DIR/drg \
@@ -92,7 +92,7 @@ case $UNTIL in # what other recipes start from on a laptop has numbers of its ow
     exit 0 ;;
 esac
 stage "supervised fine-tuning (trl)" $out/sft \
-  "$PYTHON" -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml
+  "$PYTHON" -m sft.train --config recipes/drg_sapphire/sft/tiny.yaml --num_train_epochs "$EPOCHS"
 [[ $UNTIL != sft ]] || exit 0
 stage "evaluation before GRPO: generate (vLLM)" $out/eval/sft \
   "$PYTHON" -m eval.generate --data $test_set --model $out/sft --out $out/eval/sft "${sampling[@]}"
