@@ -54,7 +54,7 @@ def test_blocks_that_take_no_training_work_as_typed(world: World, tmp_path: Path
 @pytest.mark.slow
 def test_every_block_works_as_typed(tmp_path: Path) -> None:
     """The demo with fewer notes and steps; the tests that `make test` would run are only collected: this is one."""
-    less = {"NOTES": "1500", "STEPS": "2", "PYTEST_ADDOPTS": "--collect-only --quiet"}
+    less = {"NOTES": "1500", "EPOCHS": "2", "STEPS": "2", "PYTEST_ADDOPTS": "--collect-only --quiet"}
     done = session(clone(tmp_path), script(TYPED), **less)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     finished = sorted((tmp_path / "runs").glob("*/*/*/outcomes.parquet"))
