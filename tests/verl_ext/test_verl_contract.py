@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from recipes.launcher.check_config import KEYS as KNOWN
-from recipes.launcher.compose import leaves, unresolved, verl_defaults
+from recipes.launcher.compose import compose, leaves, unresolved, verl_defaults
 from tests.conftest import ROOT
 from verl_ext import VERL_VERSION
 
@@ -145,3 +145,11 @@ def test_our_platform_answers_every_question_that_verl_asks() -> None:
     cpu = importlib.import_module("verl_ext.cpu")
     assert platform_base.PlatformBase.__abstractmethods__ and not cpu.CPU.__abstractmethods__
     assert cpu.CPU().get_device_capability() == (None, None)
+
+
+def test_entropy_by_the_chunk_reaches_the_engine() -> None:
+    """The key stands beside the engine's settings, and the engine reads its own."""
+    chunked = compose("drg_sapphire/strict", ["actor_rollout_ref.actor.entropy_from_logits_with_chunking=true"])
+    assert chunked.actor_rollout_ref.actor.fsdp_config.entropy_from_logits_with_chunking is True
+    usual = compose("drg_sapphire/strict", []).actor_rollout_ref.actor
+    assert usual.fsdp_config.entropy_from_logits_with_chunking is False
