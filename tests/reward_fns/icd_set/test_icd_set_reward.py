@@ -87,6 +87,22 @@ def brute_force(said: list[str], gold: list[str]) -> float:
     return max([brute_force(said, rest), *taken])
 
 
+def test_a_list_is_read_as_its_codes_are_one_by_one():
+    rng, table, good = random.Random(3), icd10.table().ordered, 0
+    odd = "I2.1 ,;\n\u00a0\x1c-aKé\u0131\u0663<"
+    for _ in range(20_000):
+        text = rng.choice([", ", ";", " ", "\u00a0"]).join(rng.choices(table, k=rng.randrange(6)))
+        for _ in range(rng.randrange(4)):
+            at = rng.randrange(len(text) + 1)
+            text = text[:at] + rng.choice(odd) + text[at + rng.randrange(2) :]
+        text = rng.choice([text, text.lower()])
+        each = tuple(map(icd10.normalise, text.replace(",", " ").replace(";", " ").split()))
+        expected = each if each and all(map(icd10.looks_like_code, each)) else None
+        assert codes.read(text) == expected, text
+        good += expected is not None
+    assert 4_000 < good < 16_000
+
+
 def test_the_hierarchical_f1_equals_brute_force_on_20_000_random_sets():
     rng, several = random.Random(0), 0
     for _ in range(20_000):
