@@ -22,6 +22,7 @@ import wrapt
 from verl.plugin.platform.platform_base import PlatformBase
 from verl.plugin.platform.platform_manager import PlatformRegistry
 
+from common.memory import keep_what_is_freed
 from verl_ext import require_verl
 
 MEMORY = 16 << 30  # what verl is told of the device: only its logs and its bucket sizes read it
@@ -170,6 +171,7 @@ ON_IMPORT = {
 def install() -> None:
     """Make this process, which verl is being imported into, one that runs on a CPU."""
     require_verl()
+    keep_what_is_freed()
     PlatformRegistry.register(platform="cpu")(CPU)
     use_the_fsdp_engines_of_cuda()
     join_the_two_backends_of_one_device()

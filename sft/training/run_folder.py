@@ -12,6 +12,7 @@ from typing import Any
 from common import record
 from common.commands import UserError
 from common.files import sha256, whole_file
+from common.memory import keep_what_is_freed
 from common.record import command_line
 from sft.training import progress, start
 from sft.training.settings import Common
@@ -32,6 +33,8 @@ def environment() -> None:
 def begin(source: Common, config: Any) -> Path:
     """The folder, emptied where asked; one that is finished is refused, and so is an uneven `global_batch`."""
     start.share(source, config)
+    if config.device.type == "cpu":
+        keep_what_is_freed()
     out = Path(config.output_dir)
     with config.main_process_first(local=False):
         if source.fresh and out.exists() and config.process_index == 0:
