@@ -107,21 +107,20 @@ def lenient(text: str) -> Note:
             continue
         bullet = BULLET.fullmatch(line)
         body = bullet[1].strip() if bullet else line
-        numbered, section, follow_up = NUMBERED.fullmatch(body), SECTION.fullmatch(body), FOLLOW_UP.fullmatch(body)
-        here = problems[-1] if problems else None
+        here, numbered = problems[-1] if problems else None, NUMBERED.fullmatch(body)
         if numbered and here and here.continues(int(numbered[1]), len(problems) + 1, indented or bool(bullet)):
             here.add([numbered[2]])
         elif numbered and not bullet:
             named = FOLLOW_UP.fullmatch(numbered[2])
             problems.append(_Open(named[1] + ":" if named else numbered[2]))
             problems[-1].add(sentences(named[2]) if named else [])
-        elif section and (here or section[2]):
+        elif (section := SECTION.fullmatch(body)) and (here or section[2]):
             here = here or _begin(problems, UNNAMED)
             here.open(ASSESSMENT if section[1][0] in "aAmMiI" and "treat" not in section[1].lower() else PLAN)
             here.add(sentences(section[2]))
         elif section:
             pass  # a heading over all problems
-        elif follow_up and not bullet:
+        elif not bullet and (follow_up := FOLLOW_UP.fullmatch(body)):
             _begin(problems, follow_up[1] + ":").add(sentences(follow_up[2]))
         elif bullet:
             (here or _begin(problems, UNNAMED)).add([body])
@@ -137,6 +136,8 @@ def lenient(text: str) -> Note:
 
 class _Open:
     """A problem that is being read."""
+
+    __slots__ = ("begun", "item", "section", "steps", "title")
 
     def __init__(self, title: str) -> None:
         self.title = title
