@@ -5,9 +5,10 @@
 
 benchmarks/findings.yaml says what each study compares and what the paper saw. Runs that several studies need are made
 once; what is done is skipped, so that a stopped program goes on where it was. OUT/index.html shows every study whose
-runs are there, with its verdict, the smallest effect that it could have seen, and a figure beside the paper's numbers;
-OUT/findings.json holds the same, and a table is printed. Verdicts are computed (benchmarks.studies.statistics): a claim
-is shown when the 95 % interval of its effect lies on the side that the paper saw, and a study by all its claims.
+runs are there, from the moment when they are, with its verdict, the smallest effect that it could have seen, and a
+figure beside the paper's numbers; OUT/findings.json holds the same, and a table is printed at the end. Verdicts are
+computed (benchmarks.studies.statistics): a claim is shown when the 95 % interval of its effect lies on the side that
+the paper saw, and a study by all its claims.
 
 A YAML of --config may name another as its `base` and add to it: benchmarks/studies/second.yaml holds second designs for
 findings that the first may not show, and makes in the same OUT what is not there yet.
@@ -65,15 +66,17 @@ def main(argv: list[str] | None = None) -> None:
         print(running.table(out, jobs, at_once))
         return
     with running.alone(out):
-        running.run(out, jobs, at_once)
-        there = [s for s in asked.studies.values() if all(running.is_done(out, job) for job in work.of([s]))]
-        found = results(asked, there)
-        notes = {job.key: running.made(out, job) for job in work.of(there)}
-        seconds = {key: note["seconds"] for key, note in notes.items()}
-        commits = sorted({note["commit"] for note in notes.values() if note["commit"]})
-        _write(out, found, {"commits": commits, "made": now(), "seconds": seconds, "settings": asked.said})
-        with whole_file(out / "index.html") as made:
-            made.write_text(page.render(asked, found, seconds, commits, args.quick), encoding="utf-8")
+        told = {study.name for study in _whole(asked, work)}
+
+        def tell() -> None:
+            if new := [study.name for study in _whole(asked, work) if study.name not in told]:
+                told.update(new)
+                for result in _write(asked, work, args.quick):
+                    if result.study.name in new:
+                        print(f"{'':9}{result.study.name}: {result.verdict}; {out / 'index.html'}", flush=True)
+
+        running.run(out, jobs, at_once, tell)
+        found = _write(asked, work, args.quick)
     print(table(found))
     print(out / "index.html")
     if args.quick:
@@ -91,13 +94,30 @@ def table(found: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def _write(out: Path, found: list[Result], about: dict[str, object]) -> None:
+def _whole(asked: plan.Plan, work: Jobs) -> list[plan.Study]:
+    """The studies whose runs are all there."""
+    return [
+        study for study in asked.studies.values() if all(running.is_done(asked.out, job) for job in work.of([study]))
+    ]
+
+
+def _write(asked: plan.Plan, work: Jobs, quick: bool) -> list[Result]:
+    """The page and the figures of those studies."""
+    there = _whole(asked, work)
+    found = results(asked, there)
+    notes = {job.key: running.made(asked.out, job) for job in work.of(there)}
+    seconds = {key: note["seconds"] for key, note in notes.items()}
+    commits = sorted({note["commit"] for note in notes.values() if note["commit"]})
     studies = {
         result.study.name: {"verdict": result.verdict, "claims": [said.row() for said in result.claims]}
         for result in found
     }
-    with whole_file(out / "findings.json") as made:
+    about = {"commits": commits, "made": now(), "seconds": seconds, "settings": asked.said}
+    with whole_file(asked.out / "findings.json") as made:
         made.write_text(json.dumps({"studies": studies, **about}, indent=1) + "\n")
+    with whole_file(asked.out / "index.html") as made:
+        made.write_text(page.render(asked, found, seconds, commits, quick), encoding="utf-8")
+    return found
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,8 +75,8 @@ def check(out: Path, jobs: Sequence[Job]) -> None:
                 )
 
 
-def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
-    """Run what is not done, so many at a time, each when what it needs is there."""
+def run(out: Path, jobs: Sequence[Job], at_once: int = 1, tell: Callable[[], None] = lambda: None) -> None:
+    """Run what is not done, so many at a time, each when what it needs is there; `tell` is called after each."""
     waiting = [job for job in jobs if not is_done(out, job)]
     if len(waiting) < len(jobs):
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done already", flush=True)
@@ -95,6 +95,7 @@ def run(out: Path, jobs: Sequence[Job], at_once: int = 1) -> None:
                 print(
                     f"{finished:>3}/{all_of_them:<4} {job.what:44}{seconds:>5.0f} s, {duration(rest)} left", flush=True
                 )
+                tell()
 
 
 def _job(out: Path, job: Job, threads: int) -> float:

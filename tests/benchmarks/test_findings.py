@@ -217,6 +217,7 @@ def test_one_study_runs_in_its_smallest_size_and_goes_on_where_it_stopped(tmp_pa
     words = ("benchmarks.findings", "--quick", "--only", "untuned", "--out", tmp_path / "f")
     done = run_process(*words)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "untuned: too few runs;" in done.stdout.partition("| finding |")[0]
     found = json.loads((tmp_path / "f-quick/findings.json").read_text())
     assert found["studies"]["untuned"]["verdict"] == "too few runs"
     assert "<svg" in (tmp_path / "f-quick/index.html").read_text() and "means anything" in done.stderr + done.stdout

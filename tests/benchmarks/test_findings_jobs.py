@@ -41,6 +41,13 @@ def test_what_is_done_is_skipped_and_what_was_interrupted_is_started_again(tmp_p
     assert "2 jobs, 0 to do" in running.table(tmp_path, jobs)
 
 
+def test_what_is_told_of_the_jobs_is_told_as_soon_as_each_is_done(tmp_path: Path) -> None:
+    first, seen = write(tmp_path, "first", "a"), []
+    jobs = [first, write(tmp_path, "second", "b", (first,))]
+    running.run(tmp_path, jobs, tell=lambda: seen.append([running.is_done(tmp_path, job) for job in jobs]))
+    assert seen == [[True, False], [True, True]]
+
+
 def test_two_at_once_share_the_time_and_each_waits_for_what_it_needs(tmp_path: Path) -> None:
     def job(name: str, after: tuple[Job, ...] = ()) -> Job:
         needed = " && ".join(["true", *(f'[ -e "{before.done.done}" ]' for before in after)])
