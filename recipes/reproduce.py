@@ -53,6 +53,9 @@ def reproduce(name: str, options: list[str]) -> None:
     row = row_of(name)
     check_options(row, options)
     chain = stages(row, options)
+    for stage in chain:  # before the first of them takes its time
+        if not stage.is_done():
+            words_to_run(stage)
     for number, stage in enumerate(chain, 1):
         began = time.monotonic()
         heading = f"[{number}/{len(chain)}] {stage.what}"

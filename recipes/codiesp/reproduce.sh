@@ -17,7 +17,4 @@ if [[ $# -eq 0 ]]; then "$PYTHON" -m recipes.reproduce --help >&2; exit 2; fi
 if [[ $1 == -h || $1 == --help ]]; then exec "$PYTHON" -m recipes.reproduce --help; fi
 table=${1#codiesp/}
 if [[ $table == */* ]]; then ROWS=${table#*/}; fi
-if [[ $SMOLLM2 == models/* && ! -d $SMOLLM2 && " $* " != *" hardware=cpu "* ]]; then
-  "$PYTHON" -m data_prep.pretrained --out "$SMOLLM2"
-fi
 for row in $ROWS; do "$PYTHON" -m recipes.reproduce "codiesp/${table%%/*}/$row" "${@:2}"; done

@@ -23,6 +23,7 @@ from recipes.launcher.compose import RECIPES, check_choice, compose, split_launc
 from recipes.launcher.laptop import DEMO
 from recipes.launcher.paper_check import is_classifier, read_settings
 
+PACKAGED = "models/smollm2-135m"  # the model that a Python package brings where no hub is in reach
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
 
@@ -106,6 +107,9 @@ class _Chain:
     def model(self) -> Iterator[Stage]:
         """Data and training; the last stage leaves the model that is evaluated."""
         row, name = self.row, f"name={self.row.name}"
+        if self.base == PACKAGED and not self.cpu:
+            words = ("python", "-m", "data_prep.pretrained", "--out", PACKAGED)
+            yield Stage("SmolLM2 from a Python package", words, Path(PACKAGED))
         yield self._data()
         if row.sft:
             yield from self._sft()

