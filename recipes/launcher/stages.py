@@ -24,6 +24,7 @@ from recipes.launcher.laptop import DEMO
 from recipes.launcher.paper_check import is_classifier, read_settings
 
 PACKAGED = "models/smollm2-135m"  # the model that a Python package brings where no hub is in reach
+OWN = ("model", "name", "sft_share")  # what makes a row the one that it is, in all its stages
 SAMPLES = {"cpu": ("--max-tokens", "128", "--limit", "64")}  # what a laptop can evaluate in minutes
 
 
@@ -59,6 +60,12 @@ def profile_of(options: Iterable[str]) -> DictConfig:
 def check_options(row: Row, options: Iterable[str]) -> None:
     """Every option acts on the row: GRPO takes all of them, and nothing but the hardware reaches the other stages."""
     options = [*options]
+    for option in options if row.recipe else ():
+        if (key := option.partition("=")[0]) in OWN:
+            raise UserError(
+                f"{row.id} has a {key} of its own, so {option!r} would make another row; launch it as a recipe: "
+                f"bash recipes/launch.sh {row.recipe} {option}"
+            )
     if row.recipe and options:
         check_recipe(row.id, compose(row.recipe, [*row.options, *split_launch_options(options)[1]]))
     for option in () if row.recipe else options:

@@ -130,6 +130,13 @@ OPTIONS = [
     ("table2/90/sft", "learning_rate=3", ("'learning_rate=3'", "hardware=NAME")),
     ("table3/qwen32b", "sft_share=50", ("'sft_share=50'", "recipes/deepicd_r1/eval/default.yaml")),
     ("smollm2/classifier", "hardware=nosuch", ("nosuch", "cpu, gpu24x1, gpu48x1, h100x1")),
+    (
+        "table1/strict",
+        "model=qwen2.5-3b-instruct",
+        ("model of its own", "launch.sh drg_sapphire/strict model=qwen2.5-3b"),
+    ),
+    ("table1/strict", "name=mine", ("name of its own", "another row")),
+    ("smollm2/grpo", "sft_share=50", ("sft_share of its own", "launch.sh codiesp/grpo")),
     ("table1/strict", "trainer.total_training_step=3", ("total_training_step", "total_training_steps")),
 ]
 
