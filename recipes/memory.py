@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--all", action="store_true", help="a line a row of the papers")
     arguments.add_argument("--here", action="store_true", help="against the GPUs and processors of this machine")
     given = arguments.parse_args(argv)
+    if given.all and (given.what or given.here):
+        raise UserError("--all counts every row on the GPUs of its own profile; say it alone")
     if given.all:
         print(f"{'row':<40}{'GPUs':>6}{'most in':>16}{'a GPU':>11}{'':>6}{'a step':>8}{'GPU hours':>12}")
         print("\n".join(line for row in paper_rows().values() for line in of_row(row)))
@@ -112,6 +114,8 @@ def main(argv: list[str] | None = None) -> None:
         check_recipe(given.what, config)  # what is counted below are numbers then
     if hardware_of(options) == "cpu" or (config is not None and config.trainer.device == "cpu"):
         raise UserError("hardware=cpu has no GPU memory to count; name another profile")
+    if given.here and config is None:
+        raise UserError(f"--here looks whether GRPO fits this machine, and {given.what} has none; leave --here out")
     alone = row is not None and (row.sft or not row.recipe)
     if alone:
         before_grpo(row)

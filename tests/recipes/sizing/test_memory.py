@@ -168,6 +168,8 @@ def test_what_does_not_fit_is_refused_with_the_nearest_remedy() -> None:
 
 def test_what_has_no_gpu_or_no_name_is_a_sentence() -> None:
     assert_refused(run_command("recipes.memory"), "--all")
+    assert_refused(run_command("recipes.memory", "--all", "--here"), "--all counts every row")
+    assert_refused(run_command("recipes.memory", "table2/90/sft", "--here"), "--here", "table2/90/sft has none")
     assert_refused(run_command("recipes.memory", RECIPE, "hardware=cpu"), "no GPU memory")
     assert_refused(run_command("recipes.memory", "table9/none"), "table9/none")
     assert_refused(
