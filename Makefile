@@ -72,7 +72,7 @@ browser: $(STAMP) ## Chromium for the report's test; test-full installs it when 
 smoke-all: $(STAMP) ## every recipe for two steps on a CPU, skipping what already passed
 	@$(BIN)/python -m benchmarks.smoke
 
-findings: $(STAMP) ## the papers' findings in small, each with its verdict, two to three hours on two cores; ONLY="sharpens reward"
+findings: $(STAMP) ## the papers' findings in small, each with its verdict: two to three hours on two cores with AVX-512, four without; ONLY="sharpens reward"
 	@$(BIN)/python -m benchmarks.findings $(if $(ONLY),--only $(ONLY)) $(if $(HARDWARE),--hardware $(HARDWARE))
 
 bench-score: $(STAMP) ## time and memory of scoring the papers' test set
